@@ -1,0 +1,314 @@
+/* test_dns_reply.c - which addresses a reply gives to the name that was asked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "proto/dns_reply.h"
+#include "tests/unit/dns_bytes.h"
+#include "tests/unit/guard.h"
+
+static struct dns_bytes bytes;
+static struct dns_reply reply;
+
+static enum parsed parse(const char *name, uint16_t type)
+{
+	memset(&reply, 0, sizeof(reply));
+	return dns_reply_parse(guarded(bytes.data, bytes.len), bytes.len,
+			       (struct str){ name, strlen(name) }, type, &reply);
+}
+
+/* "192.0.2.1 192.0.2.2" */
+static const char *addrs(int family)
+{
+	static char text[DNS_REPLY_ADDRS_MAX * 48];
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < reply.count; i++) {
+		char one[INET6_ADDRSTRLEN];
+
+		inet_ntop(family, reply.addrs[i], one, sizeof(one));
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
+			 one);
+	}
+	return text;
+}
+
+static void begin(const char *name)
+{
+	dns_begin(&bytes, 0x8180, name, DNS_A);
+}
+
+static void addresses_of_the_name_are_read_with_their_least_ttl(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "a.test", 300, "192.0.2.1");
+	dns_a(&bytes, "@", 60, "192.0.2.2");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_string_equal(addrs(AF_INET), "192.0.2.1 192.0.2.2");
+	assert_int_equal(reply.ttl_s, 60);
+	dns_begin(&bytes, 0x8180, "a.test", DNS_AAAA);
+	dns_aaaa(&bytes, "@", 7, "2001:db8::1");
+	assert_int_equal(parse("a.test", DNS_TYPE_AAAA), PARSED_OK);
+	assert_string_equal(addrs(AF_INET6), "2001:db8::1");
+}
+
+static void other_owners_types_and_sections_are_ignored(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "evil.test", 300, "198.51.100.66");
+	dns_a(&bytes, "a.test.evil.test", 300, "198.51.100.67");
+	dns_a(&bytes, "test", 300, "198.51.100.68");
+	dns_aaaa(&bytes, "a.test", 300, "2001:db8::66");
+	dns_record(&bytes, DNS_ANSWER, "a.test", DNS_TXT, 300, "\4evil", 5);
+	dns_a(&bytes, "a.test", 300, "192.0.2.1");
+	dns_record(&bytes, DNS_AUTHORITY, "a.test", DNS_A, 300, "\306\63\144\102", 4);
+	dns_record(&bytes, DNS_ADDITIONAL, "a.test", DNS_A, 300, "\306\63\144\103", 4);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_string_equal(addrs(AF_INET), "192.0.2.1");
+}
+
+static void a_chain_is_followed_in_any_order_and_owns_the_addresses(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "C.test", 300, "192.0.2.3");
+	dns_a(&bytes, "a.test", 300, "198.51.100.66");
+	dns_a(&bytes, "b.test", 300, "198.51.100.67");
+	dns_cname(&bytes, "b.test", 20, "c.TEST");
+	dns_cname(&bytes, "x.test", 1, "y.test");
+	dns_cname(&bytes, "A.test", 90, "B.test");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_string_equal(addrs(AF_INET), "192.0.2.3");
+	assert_int_equal(reply.ttl_s, 20);
+}
+
+static void chain_of(unsigned links)
+{
+	char from[16], to[16];
+
+	begin("n0.test");
+	for (unsigned i = 0; i < links; i++) {
+		snprintf(from, sizeof(from), "n%u.test", i);
+		snprintf(to, sizeof(to), "n%u.test", i + 1);
+		dns_cname(&bytes, from, 300, to);
+	}
+	dns_a(&bytes, links ? to : "n0.test", 300, "192.0.2.1");
+}
+
+static void chains_of_twelve_are_followed_longer_ones_are_bad(void **state)
+{
+	(void)state;
+	chain_of(12);
+	assert_int_equal(parse("n0.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(reply.count, 1);
+	chain_of(13);
+	assert_int_equal(parse("n0.test", DNS_TYPE_A), PARSED_BAD);
+	chain_of(100);
+	assert_int_equal(parse("n0.test", DNS_TYPE_A), PARSED_BAD);
+}
+
+static void chains_that_go_round_are_bad(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_cname(&bytes, "a.test", 300, "b.test");
+	dns_cname(&bytes, "b.test", 300, "a.test");
+	dns_a(&bytes, "a.test", 300, "192.0.2.1");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+	begin("a.test");
+	dns_cname(&bytes, "a.test", 300, "@");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+}
+
+static void only_a_reply_to_this_very_question_matches(void **state)
+{
+	struct str name = STR("a.test");
+
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "@", 300, "192.0.2.1");
+	assert_true(dns_reply_matches(bytes.data, bytes.len, name));
+	assert_false(dns_reply_matches(bytes.data, bytes.len, STR("b.test")));
+	assert_false(dns_reply_matches(bytes.data, bytes.len, STR("a.tes")));
+	begin("A.test");
+	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	dns_begin(&bytes, 0x0100, "a.test", DNS_A);             /* a question */
+	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	dns_begin(&bytes, 0xa180, "a.test", DNS_A);             /* opcode 4 */
+	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	dns_begin(&bytes, 0x8180, "a.test", DNS_TXT);
+	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	begin("a.test");
+	bytes.data[5] = 0;                                      /* no question */
+	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	begin("a.test");
+	bytes.data[bytes.len - 1] = 3;                          /* class CHAOS */
+	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	assert_false(dns_reply_matches(bytes.data, 0, name));
+}
+
+static void the_type_must_be_the_one_asked_for(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_aaaa(&bytes, "@", 300, "2001:db8::1");
+	assert_int_equal(parse("a.test", DNS_TYPE_AAAA), PARSED_BAD);
+}
+
+static void a_cut_reply_is_bad(void **state)
+{
+	(void)state;
+	dns_begin(&bytes, 0x8380, "a.test", DNS_A);
+	dns_a(&bytes, "@", 300, "192.0.2.1");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+}
+
+static void an_address_of_a_wrong_length_is_bad(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_record(&bytes, DNS_ANSWER, "@", DNS_A, 300, "\300\0\2", 3);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+	begin("a.test");
+	dns_record(&bytes, DNS_ANSWER, "@", DNS_A, 300, "\300\0\2\1\1", 5);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+}
+
+static void pointers_that_do_not_go_back_lead_nowhere(void **state)
+{
+	static const uint8_t targets[] = { 0x18 /* itself */, 0x1a /* ahead */, 0xff };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(targets); i++) {
+		begin("a.test");
+		assert_int_equal(bytes.len, 0x18);
+		dns_a(&bytes, "@", 300, "192.0.2.1");
+		bytes.data[0x19] = targets[i];
+		assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+		assert_int_equal(reply.count, 0);
+	}
+}
+
+static void thousands_of_addresses_are_cut_and_doubles_count_once(void **state)
+{
+	(void)state;
+	begin("a.test");
+	for (unsigned i = 0; i < 3000; i++)
+		dns_record(&bytes, DNS_ANSWER, "@", DNS_A, 300,
+			   (uint8_t[]){ 10, 0, (uint8_t)(i >> 8), (uint8_t)i }, 4);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(reply.count, DNS_REPLY_ADDRS_MAX);
+	begin("a.test");
+	for (unsigned i = 0; i < 3; i++)
+		dns_a(&bytes, "@", 300, "192.0.2.1");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(reply.count, 1);
+}
+
+static void a_ttl_with_the_high_bit_is_zero(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "@", UINT32_MAX, "192.0.2.1");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_true(reply.has_ttl);
+	assert_int_equal(reply.ttl_s, 0);
+}
+
+static void no_holds_for_as_long_as_the_soa_says(void **state)
+{
+	(void)state;
+	dns_begin(&bytes, 0x8183, "a.test", DNS_A);
+	dns_a(&bytes, "@", 300, "192.0.2.1");                   /* not of a name that is not */
+	dns_soa(&bytes, 900, 20);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(reply.rcode, 3);
+	assert_int_equal(reply.count, 0);
+	assert_true(reply.has_ttl);
+	assert_int_equal(reply.ttl_s, 20);
+	begin("a.test");
+	dns_soa(&bytes, 10, 20);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(reply.ttl_s, 10);
+	begin("a.test");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_false(reply.has_ttl);
+}
+
+static void every_prefix_of_a_reply_is_bad(void **state)
+{
+	(void)state;
+	begin("a.test");
+	dns_cname(&bytes, "@", 300, "b.test");
+	dns_a(&bytes, "b.test", 300, "192.0.2.1");
+	for (size_t len = bytes.len; len-- > 0;) {
+		bytes.len = len;
+		assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+	}
+}
+
+static void every_change_of_a_byte_is_survived(void **state)
+{
+	size_t len;
+
+	(void)state;
+	begin("a.test");
+	dns_cname(&bytes, "@", 300, "b.test");
+	dns_a(&bytes, "b.test", 300, "192.0.2.1");
+	dns_soa(&bytes, 10, 20);
+	len = bytes.len;
+	for (size_t at = 0; at < len; at++) {
+		uint8_t was = bytes.data[at];
+
+		for (unsigned value = 0; value < 256; value++) {
+			bytes.data[at] = (uint8_t)value;
+			(void)parse("a.test", DNS_TYPE_A);
+			assert_true(reply.count <= 1);
+		}
+		bytes.data[at] = was;
+	}
+}
+
+static void names_of_the_longest_kind_are_compared_whole(void **state)
+{
+	char name[254];
+
+	(void)state;
+	memset(name, 'a', 253);
+	name[253] = '\0';
+	name[63] = name[127] = name[191] = '.';
+	begin(name);
+	dns_a(&bytes, name, 300, "192.0.2.1");
+	assert_int_equal(parse(name, DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(reply.count, 1);
+	name[252] = 'b';
+	assert_int_equal(parse(name, DNS_TYPE_A), PARSED_BAD);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_of_the_name_are_read_with_their_least_ttl),
+		cmocka_unit_test(other_owners_types_and_sections_are_ignored),
+		cmocka_unit_test(a_chain_is_followed_in_any_order_and_owns_the_addresses),
+		cmocka_unit_test(chains_of_twelve_are_followed_longer_ones_are_bad),
+		cmocka_unit_test(chains_that_go_round_are_bad),
+		cmocka_unit_test(only_a_reply_to_this_very_question_matches),
+		cmocka_unit_test(the_type_must_be_the_one_asked_for),
+		cmocka_unit_test(a_cut_reply_is_bad),
+		cmocka_unit_test(an_address_of_a_wrong_length_is_bad),
+		cmocka_unit_test(pointers_that_do_not_go_back_lead_nowhere),
+		cmocka_unit_test(thousands_of_addresses_are_cut_and_doubles_count_once),
+		cmocka_unit_test(a_ttl_with_the_high_bit_is_zero),
+		cmocka_unit_test(no_holds_for_as_long_as_the_soa_says),
+		cmocka_unit_test(every_prefix_of_a_reply_is_bad),
+		cmocka_unit_test(every_change_of_a_byte_is_survived),
+		cmocka_unit_test(names_of_the_longest_kind_are_compared_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
