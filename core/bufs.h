@@ -1,0 +1,42 @@
+/* bufs.h - the loop's receive buffers: a provided buffer ring (io_uring_register_buf_ring(3)).
+ * The kernel picks one when data is there, so an idle connection holds none.  A buffer that came
+ * with a completion is the receiver's until bufs_return(). */
+#ifndef CORE_BUFS_H
+#define CORE_BUFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <liburing.h>
+
+enum { BUF_LEN = 16384, BUF_GROUP = 0, BUF_NONE = 0xffff };
+
+struct bufs {
+	struct io_uring_buf_ring *ring;
+	uint8_t *memory;                /* count * BUF_LEN, resident only where used */
+	unsigned count;                 /* at the most: a power of two, up to 32768 */
+	unsigned filled;                /* in use so far: grows when all are lent */
+	unsigned step, lent;
+	struct buf_link {               /* for the receiver's own queue */
+		uint16_t next;          /* BUF_NONE: last */
+		uint16_t at, len;       /* bytes at..len are still to be dealt with */
+	} *links;
+};
+
+/* Starts with `filled` buffers, can grow to count. */
+int bufs_init(struct bufs *bufs, struct io_uring *ring, unsigned filled, unsigned count);
+/* As many again as there were at the start; false: count is reached. */
+bool bufs_grow(struct bufs *bufs);
+void bufs_finish(struct bufs *bufs, struct io_uring *ring);
+/* The buffer that came with this completion, BUF_NONE: none. */
+static inline uint16_t buf_of(uint32_t flags)
+{
+	return flags & IORING_CQE_F_BUFFER ? (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT) : BUF_NONE;
+}
+static inline uint8_t *buf_at(const struct bufs *bufs, uint16_t id)
+{
+	return bufs->memory + (uint32_t)id * BUF_LEN;
+}
+void bufs_return(struct bufs *bufs, uint16_t id);
+
+#endif

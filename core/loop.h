@@ -1,0 +1,79 @@
+/* loop.h - one io_uring, the requests on it, its clock, its timers, its letter box.
+ * A loop belongs to one thread; only loop_post() may be called from others.  Everything the
+ * program asks of the kernel asynchronously passes through an op_*() call here, so that another
+ * backend can stand in. */
+#ifndef CORE_LOOP_H
+#define CORE_LOOP_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <liburing.h>
+
+#include "core/bufs.h"
+#include "core/op.h"
+#include "core/timer.h"
+
+/* A message to a loop from any thread; the sender's memory, not touched again by the sender until
+ * run() has begun. */
+struct post {
+	struct post *next;
+	void (*run)(struct post *post);
+};
+
+struct loop {
+	struct io_uring ring;
+	struct bufs bufs;               /* what op_recv_multi() receives into */
+	struct timers timers;
+	uint64_t now_ms;                /* CLOCK_MONOTONIC, once a turn */
+	int reader;                     /* quiet.h id, -1: none */
+	unsigned batch_max;             /* completions a turn; tests set 1 to step one by one */
+	bool stop;
+	bool recv_multishot;            /* this kernel's multishot receives can be limited */
+	uint64_t completions;
+
+	struct owner owner;             /* of the loop's own requests */
+	int wake_fd;                    /* eventfd: somebody posted */
+	struct op wake;
+	uint64_t wake_count;
+	_Atomic(struct post *) posts;
+	void (*turn)(struct loop *loop, void *context); /* after each batch, may be NULL */
+	void *turn_context;
+};
+
+/* entries: submission queue size.  bufs receive buffers (a power of two) of BUF_LEN bytes to begin
+ * with, sixteen times as many at the most.
+ * wake_fd: an eventfd the loop reads; not closed by loop_finish().
+ * 0, or -errno: -EPERM and -ENOSYS mean that io_uring is forbidden or missing here. */
+int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd);
+/* All owners must be gone. */
+void loop_finish(struct loop *loop);
+
+/* Submit, wait for at least one completion or timer, run all that came.  0 or -errno. */
+int loop_step(struct loop *loop);
+int loop_run(struct loop *loop);        /* until loop->stop */
+
+/* Any thread: run post->run(post) on the loop. */
+void loop_post(struct loop *loop, struct post *post);
+
+/* Requests.  The op must be idle and its owner open. */
+void op_accept(struct op *op, int fd, op_fn *done);             /* multishot; unwanted: closed */
+void op_connect(struct op *op, int fd, const struct sockaddr *addr, socklen_t len, op_fn *done);
+/* Receive into the loop's buffers: res > 0 comes with a buffer, buf_of(flags).  At most so many full
+ * buffers: by one request where Linux can limit a multishot receive (6.17), else it ends after one. */
+void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done);
+void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
+void op_read(struct op *op, int fd, void *buf, size_t len, op_fn *done);
+/* One-shot readiness: res is the revents of poll(2). */
+void op_poll(struct op *op, int fd, unsigned events, op_fn *done);
+void op_cancel_fd(struct op *op, int fd);       /* all requests on fd; needs an idle op */
+void op_cancel(struct op *op, struct op *victim);
+void op_nop(struct op *op);                     /* completes: an owner without an fd can end */
+
+static inline bool op_idle(const struct op *op)
+{
+	return op->done == NULL;
+}
+
+#endif

@@ -1,0 +1,66 @@
+/* privilege.c - the least that each thread needs. */
+#include "core/privilege.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct caps {
+	struct __user_cap_header_struct header;
+	struct __user_cap_data_struct data[2];  /* capabilities 0-31 and 32-63 */
+};
+
+static int caps_get(struct caps *caps)
+{
+	*caps = (struct caps){ .header = { .version = _LINUX_CAPABILITY_VERSION_3 } };
+	return syscall(SYS_capget, &caps->header, caps->data) < 0 ? -errno : 0;
+}
+
+static bool has(unsigned cap)
+{
+	struct caps caps;
+
+	return caps_get(&caps) == 0 && (caps.data[cap / 32].effective & (1U << (cap % 32)));
+}
+
+bool privilege_net_admin(void)
+{
+	return has(CAP_NET_ADMIN);
+}
+
+bool privilege_net_raw(void)
+{
+	return has(CAP_NET_RAW);
+}
+
+bool privilege_setuid(void)
+{
+	return has(CAP_SETUID);
+}
+
+void privilege_harden_process(void)
+{
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+int privilege_drop_to_socket_work(uint32_t uid)
+{
+	/* SO_MARK: CAP_NET_RAW is enough since Linux 5.17, CAP_NET_ADMIN always was. */
+	unsigned keep = privilege_net_raw() ? CAP_NET_RAW : CAP_NET_ADMIN;
+	struct caps caps = { .header = { .version = _LINUX_CAPABILITY_VERSION_3 } };
+
+	if (uid != 0) {
+		(void)setfsuid(uid);
+		if ((uint32_t)setfsuid(uid) != uid)     /* returns the id before the call */
+			return -EPERM;
+	}
+	if (privilege_net_raw() || privilege_net_admin()) {
+		caps.data[keep / 32].effective = 1U << (keep % 32);
+		caps.data[keep / 32].permitted = 1U << (keep % 32);
+	}
+	return syscall(SYS_capset, &caps.header, caps.data) < 0 ? -errno : 0;
+}

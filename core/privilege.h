@@ -1,0 +1,22 @@
+/* privilege.h - the least that each thread needs.  Follows capabilities(7), setfsuid(2).
+ * glibc's set*id() calls and prctl(2) act on the whole process; these act on one thread. */
+#ifndef CORE_PRIVILEGE_H
+#define CORE_PRIVILEGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* May this thread do it now? */
+bool privilege_net_admin(void);
+bool privilege_net_raw(void);
+bool privilege_setuid(void);
+
+/* For the whole process, before threads start: no core dumps or ptrace by others, no gain of
+ * privileges through execve. */
+void privilege_harden_process(void);
+
+/* For a worker: sockets made from here on belong to uid (0: leave it), and of all capabilities
+ * only the one that SO_MARK needs stays.  0 or -errno. */
+int privilege_drop_to_socket_work(uint32_t uid);
+
+#endif

@@ -1,0 +1,168 @@
+/* worker.c - one thread per core. */
+#include "core/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+	RING_ENTRIES = 512,             /* submissions between two system calls */
+	BUFS_COUNT = 256,               /* 4 MiB of receive buffers a worker */
+	EVENTS_COUNT = 4096,
+	STOP_TURNS_MAX = 10000,
+};
+
+/* A descriptor table of its own holds the hard limit's worth of connections and no lock shared
+ * with other workers; what it copied from the process is closed in it, but for two. */
+static int own_descriptors(int one, int two)
+{
+	enum { UNSHARE = 1U << 1 };     /* CLOSE_RANGE_UNSHARE */
+	unsigned low = (unsigned)(one < two ? one : two), high = (unsigned)(one < two ? two : one);
+
+	if (syscall(SYS_close_range, high + 1, ~0U, UNSHARE) < 0)
+		return -errno;
+	if (high > low + 1 && syscall(SYS_close_range, low + 1, high - 1, 0) < 0)
+		return -errno;
+	if (low > 3 && syscall(SYS_close_range, 3U, low - 1, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static void report(struct worker *worker, int err)
+{
+	struct workers *workers = worker->workers;
+
+	pthread_mutex_lock(&workers->lock);
+	workers->ready++;
+	worker->running = err == 0;
+	if (err < 0 && workers->failed == 0)
+		workers->failed = err;
+	pthread_cond_signal(&workers->changed);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+static int run(struct worker *worker)
+{
+	const struct worker_job *job = worker->job;
+	int err = loop_init(&worker->loop, RING_ENTRIES, BUFS_COUNT, worker->wake_fd);
+
+	if (err < 0)
+		return err;
+	err = job->begin(worker);
+	report(worker, err);
+	if (err == 0)
+		(void)loop_run(&worker->loop);
+	job->end(worker);
+	for (unsigned turn = 0; turn < STOP_TURNS_MAX && !job->idle(worker); turn++)
+		if (loop_step(&worker->loop) < 0)
+			break;
+	assert(job->idle(worker));
+	job->finish(worker);
+	loop_finish(&worker->loop);
+	return 0;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	int err = own_descriptors(worker->wake_fd, worker->event_fd);
+
+	if (err == 0)
+		err = run(worker);
+	if (err < 0)
+		report(worker, err);
+	return NULL;
+}
+
+static int start_one(struct worker *worker, int event_fd)
+{
+	int err;
+
+	worker->event_fd = event_fd;
+	worker->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (worker->wake_fd < 0)
+		return -errno;
+	err = event_ring_init(&worker->events, EVENTS_COUNT, event_fd);
+	if (err < 0)
+		return err;
+	err = -pthread_create(&worker->thread, NULL, worker_main, worker);
+	worker->started = err == 0;
+	return err;
+}
+
+int workers_start(struct workers *workers, unsigned count, const struct worker_job *job,
+		  int event_fd)
+{
+	sigset_t all, old;
+	unsigned started = 0;
+	int err = 0;
+
+	*workers = (struct workers){ .count = count };
+	pthread_mutex_init(&workers->lock, NULL);
+	pthread_cond_init(&workers->changed, NULL);
+	workers->all = calloc(count, sizeof(*workers->all));
+	if (!workers->all)
+		return -ENOMEM;
+	sigfillset(&all);               /* signals are the control thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned i = 0; i < count && err == 0; i++) {
+		struct worker *worker = &workers->all[i];
+
+		worker->index = i;
+		worker->job = job;
+		worker->workers = workers;
+		worker->wake_fd = -1;
+		err = start_one(worker, event_fd);
+		started += worker->started;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+	pthread_mutex_lock(&workers->lock);
+	while (workers->ready < started)
+		pthread_cond_wait(&workers->changed, &workers->lock);
+	if (err == 0)
+		err = workers->failed;
+	pthread_mutex_unlock(&workers->lock);
+	if (err < 0)
+		workers_stop(workers);
+	return err;
+}
+
+static void stop(struct post *post)
+{
+	container_of(post, struct worker, stop_post)->loop.stop = true;
+}
+
+void workers_stop(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++) {
+		struct worker *worker = &workers->all[i];
+
+		worker->stop_post.run = stop;
+		if (worker->running)
+			loop_post(&worker->loop, &worker->stop_post);
+	}
+	for (unsigned i = 0; i < workers->count; i++) {
+		if (workers->all[i].started)
+			pthread_join(workers->all[i].thread, NULL);
+		workers->all[i].started = false;
+	}
+}
+
+void workers_finish(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++) {
+		event_ring_finish(workers->all[i].events);
+		if (workers->all[i].wake_fd >= 0)
+			close(workers->all[i].wake_fd);
+	}
+	free(workers->all);
+	pthread_mutex_destroy(&workers->lock);
+	pthread_cond_destroy(&workers->changed);
+	*workers = (struct workers){ 0 };
+}
