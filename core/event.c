@@ -1,0 +1,270 @@
+/* event.c - what a fact looks like in words: its flow id and its log line. */
+#include "core/event.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+static const struct kind {
+	const char *text, *action, *component;
+	enum log_level level;
+} kinds[] = {
+#define EVENT(name, text, level, action, component) \
+	{ text, action, component, LOG_LEVEL_##level },
+#include "core/event.def"
+#undef EVENT
+};
+
+static_assert(ARRAY_LEN(kinds) == EVENT_KIND_COUNT, "every kind has its texts");
+
+static struct {
+	const char *hostname, *tenant_id;
+} common = { "", "" };
+
+void event_log_init(const char *hostname, const char *tenant_id)
+{
+	common.hostname = hostname ? hostname : "";
+	common.tenant_id = tenant_id ? tenant_id : "";
+}
+
+static const struct kind *kind_of(enum event_kind kind)
+{
+	assert(kind < EVENT_KIND_COUNT);
+	return &kinds[kind];
+}
+
+const char *event_text(enum event_kind kind)
+{
+	return kind_of(kind)->text;
+}
+
+const char *event_action(enum event_kind kind)
+{
+	return kind_of(kind)->action;
+}
+
+const char *event_component(enum event_kind kind)
+{
+	return kind_of(kind)->component;
+}
+
+enum log_level event_level(enum event_kind kind)
+{
+	return kind_of(kind)->level;
+}
+
+static bool is_blocked(enum event_kind kind)
+{
+	return strcmp(event_action(kind), "BLOCKED") == 0;
+}
+
+static bool is_allowed(enum event_kind kind)
+{
+	return strcmp(event_action(kind), "ALLOWED") == 0;
+}
+
+static bool is_nflog(enum event_kind kind)
+{
+	return strcmp(event_component(kind), "nflog") == 0;
+}
+
+static bool known(const union addr *addr)
+{
+	return addr->sa.sa_family != 0;
+}
+
+/* "TCP", "UDP", otherwise the number. */
+static void print_protocol(const struct event *event, char out[8])
+{
+	if (event->protocol == 0 || event->protocol == IPPROTO_TCP)
+		snprintf(out, 8, "TCP");
+	else if (event->protocol == IPPROTO_UDP)
+		snprintf(out, 8, "UDP");
+	else
+		snprintf(out, 8, "%u", event->protocol);
+}
+
+static bool has_ports(const struct event *event)
+{
+	return event->protocol == 0 || event->protocol == IPPROTO_TCP ||
+	       event->protocol == IPPROTO_UDP;
+}
+
+/* The seed's nflog events and flow ids have IPv6 without brackets: "2001:db8::1:443". */
+static void print_bare(const union addr *addr, bool port, char out[ADDR_TEXT_MAX])
+{
+	char ip[ADDR_TEXT_MAX];
+
+	addr_format_ip(addr, ip);
+	if (port)
+		snprintf(out, ADDR_TEXT_MAX, "%.47s:%u", ip, addr_port(addr));
+	else
+		snprintf(out, ADDR_TEXT_MAX, "%s", ip);
+}
+
+uint64_t event_flow_id(const struct event *event)
+{
+	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX], protocol[8], text[2 * ADDR_TEXT_MAX + 16];
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	print_bare(&event->src, true, src);
+	print_bare(&event->dst, true, dst);
+	print_protocol(event, protocol);
+	snprintf(text, sizeof(text), "%s->%s|%s", src, dst, protocol);
+	for (const char *at = text; *at; at++)
+		hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* A line in the making: the fields, and the texts that some of them point to. */
+struct row {
+	struct log_field fields[33];
+	unsigned count;
+	char src_ip[ADDR_TEXT_MAX], src[ADDR_TEXT_MAX];
+	char dst_ip[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
+	char dialled[ADDR_TEXT_MAX], protocol[8], to_allow[HOSTNAME_MAX + 16];
+};
+
+static void add(struct row *row, struct log_field field)
+{
+	assert(row->count + 1 < ARRAY_LEN(row->fields));
+	row->fields[row->count++] = field;
+}
+
+static void add_if_any(struct row *row, const char *key, struct str text)
+{
+	if (text.len > 0)
+		add(row, log_text(key, text));
+}
+
+/* An array of chars in an event: ends at its NUL or with the array. */
+#define str_of_array(array) ((struct str){ (array), strnlen((array), sizeof(array)) })
+
+static void add_endpoints(struct row *row, const struct event *event)
+{
+	bool ports = has_ports(event);
+
+	if (known(&event->src)) {
+		add(row, log_str("source_ip", addr_format_ip(&event->src, row->src_ip)));
+		if (ports)
+			add(row, log_uint("source_port", addr_port(&event->src)));
+	}
+	if (!known(&event->dst))
+		return;
+	add(row, log_str("destination_ip", addr_format_ip(&event->dst, row->dst_ip)));
+	if (ports)
+		add(row, log_uint("destination_port", addr_port(&event->dst)));
+	if (is_nflog(event->kind))
+		print_bare(&event->dst, ports, row->dst);
+	else
+		addr_format(&event->dst, row->dst);
+	add(row, log_str("dst", row->dst));
+	if (known(&event->src))
+		add(row, log_hex("flow_id", event_flow_id(event)));
+}
+
+/* https= or host=: what was asked for; on a decision even when it is empty. */
+static void add_name(struct row *row, const struct event *event)
+{
+	const char *component = event_component(event->kind), *key = NULL;
+
+	if (strcmp(component, "https") == 0)
+		key = "https";
+	else if (strcmp(component, "http") == 0)
+		key = "host";
+	if (key && (event->name_len > 0 || event_action(event->kind)[0] != '\0'))
+		add(row, log_text(key, ((struct str){ event->name, event->name_len })));
+}
+
+static void add_nflog(struct row *row, const struct event *event)
+{
+	print_protocol(event, row->protocol);
+	add(row, log_str("protocol", row->protocol));
+	add(row, log_uint("payload_len", event->payload_len));
+	if (known(&event->src)) {
+		print_bare(&event->src, has_ports(event), row->src);
+		add(row, log_str("src", row->src));
+	}
+	add_if_any(row, "hostname", str_of(common.hostname));
+	add_if_any(row, "tenant_id", str_of(common.tenant_id));
+}
+
+/* reason= and err=, for what went wrong. */
+static void add_cause(struct row *row, const struct event *event)
+{
+	bool dial = event->kind == EVENT_HTTPS_DIAL || event->kind == EVENT_HTTP_DIAL;
+	bool closed = event->kind == EVENT_HTTPS_CLOSED || event->kind == EVENT_HTTP_CLOSED;
+
+	/* A packet has no reason but the rules, a refused connection has one if it was given. */
+	if (closed || (event->reason != CLOSE_DONE && !is_allowed(event->kind)))
+		add(row, log_str("reason", reason_slug(event->reason)));
+	if (event->error != 0)
+		add(row, log_str("err", strerror(event->error)));
+	else if (dial)
+		add(row, log_str("err", reason_text(event->reason)));
+}
+
+static void add_closed(struct row *row, const struct event *event)
+{
+	if (event->kind != EVENT_HTTPS_CLOSED && event->kind != EVENT_HTTP_CLOSED)
+		return;
+	add(row, log_uint("conn", event->conn));
+	add(row, log_uint("bytes_up", event->bytes_up));
+	add(row, log_uint("bytes_down", event->bytes_down));
+	add(row, log_uint("duration_ms", event->duration_ms));
+}
+
+static void add_dialled(struct row *row, const struct event *event)
+{
+	if (!known(&event->dialled))
+		return;
+	if (known(&event->dst) && addr_equal_ip(&event->dialled, &event->dst) &&
+	    addr_port(&event->dialled) == addr_port(&event->dst))
+		return;
+	add(row, log_str("dialled", addr_format(&event->dialled, row->dialled)));
+}
+
+/* The line to add to the policy, where one would have helped (decisions.md 25). */
+static void add_to_allow(struct row *row, const struct event *event)
+{
+	char name[HOSTNAME_MAX + 1], ip[ADDR_TEXT_MAX];
+
+	if (event->kind == EVENT_NFLOG_BLOCKED && known(&event->dst)) {
+		snprintf(row->to_allow, sizeof(row->to_allow), "ips: %s",
+			 addr_format_ip(&event->dst, ip));
+		add(row, log_str("to_allow", row->to_allow));
+	} else if (is_blocked(event->kind) && event->reason == CLOSE_NOT_ALLOWLISTED &&
+		   hostname_normalise((struct str){ event->name, event->name_len }, name) > 0) {
+		snprintf(row->to_allow, sizeof(row->to_allow), "domains: %s", name);
+		add(row, log_str("to_allow", row->to_allow));
+	}
+}
+
+void event_log(const struct event *event)
+{
+	const struct kind *kind = kind_of(event->kind);
+	bool decision = is_blocked(event->kind) ||
+			(is_allowed(event->kind) && !is_nflog(event->kind));
+	struct row row;
+
+	if (!decision && !log_enabled(kind->level))
+		return;
+	row.count = 0;
+	add_if_any(&row, "action", str_of(kind->action));
+	add(&row, log_str("component", kind->component));
+	add_endpoints(&row, event);
+	add_name(&row, event);
+	if (is_nflog(event->kind))
+		add_nflog(&row, event);
+	add_cause(&row, event);
+	add_closed(&row, event);
+	add_dialled(&row, event);
+	add_if_any(&row, "rule", str_of_array(event->rule));
+	add_if_any(&row, "detail", str_of_array(event->detail));
+	if (event->count > 1)
+		add(&row, log_uint("count", event->count));
+	add_to_allow(&row, event);
+	row.fields[row.count].type = LOG_END;
+	log_line(kind->level, event->time_ns, kind->text, decision, row.fields);
+}

@@ -1,0 +1,327 @@
+/* test_event.c - what the log line of each kind of fact looks like (g0efilter 9.3 and ours). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/event.h"
+
+/* 2026-07-05T00:25:09.123456789Z */
+#define NOON UINT64_C(1783211109123456789)
+#define WHEN "2026-07-05T00:25:09Z "
+
+static char path[64], decisions[64];
+static char text[4096];
+static struct event event;
+
+static union addr addr_of(const char *ip_and_port)
+{
+	union addr addr = { .sa.sa_family = 0 };
+
+	if (!addr_parse_with_port(str_of(ip_and_port), 0, &addr))
+		fail_msg("not an address: %s", ip_and_port);
+	return addr;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	snprintf(path, sizeof(path), P_tmpdir "/test_event.XXXXXX");
+	snprintf(decisions, sizeof(decisions), P_tmpdir "/test_event.XXXXXX");
+	close(mkstemp(path));
+	close(mkstemp(decisions));
+	event_log_init(NULL, NULL);
+	event = (struct event){
+		.time_ns = NOON,
+		.src = addr_of("172.18.0.2:51822"),
+		.dst = addr_of("140.82.112.3:443"),
+	};
+	return log_open(LOG_LEVEL_TRACE, false, false, path, decisions);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	log_close();
+	unlink(path);
+	unlink(decisions);
+	return 0;
+}
+
+static const char *content(const char *name)
+{
+	FILE *in = fopen(name, "r");
+	size_t len = fread(text, 1, sizeof(text) - 1, in);
+
+	fclose(in);
+	text[len] = '\0';
+	return text;
+}
+
+static void set_name(const char *name)
+{
+	event.name_len = (uint16_t)strlen(name);
+	memcpy(event.name, name, event.name_len + 1u);
+}
+
+/* The line that event makes. */
+static const char *line(void)
+{
+	assert_int_equal(truncate(path, 0), 0);
+	event_log(&event);
+	return content(path);
+}
+
+static void an_allowed_connection_has_exactly_the_seeds_fields(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTPS_ALLOWED;
+	event.dialled = event.dst;
+	set_name("github.com");
+	assert_string_equal(line(), WHEN "INF https.allowed action=ALLOWED component=https "
+				    "destination_ip=140.82.112.3 destination_port=443 "
+				    "dst=140.82.112.3:443 flow_id=c4d003220567b2d https=github.com "
+				    "source_ip=172.18.0.2 source_port=51822\n");
+}
+
+static void an_allowed_connection_tells_the_rule_and_where_it_went(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTP_ALLOWED;
+	event.dst = addr_of("198.51.100.66:80");
+	event.src = addr_of("172.18.0.2:40112");
+	event.dialled = addr_of("[2001:db8::66]:80");
+	set_name("a.example.test");
+	snprintf(event.rule, sizeof(event.rule), "*.example.test");
+	assert_string_equal(line(), WHEN "INF http.allowed action=ALLOWED component=http "
+				    "destination_ip=198.51.100.66 destination_port=80 "
+				    "dialled=[2001:db8::66]:80 dst=198.51.100.66:80 "
+				    "flow_id=2d0199e9d426a673 host=a.example.test "
+				    "rule=*.example.test source_ip=172.18.0.2 source_port=40112\n");
+}
+
+static void a_block_ends_with_the_line_to_add_to_the_policy(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTPS_BLOCKED;
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	set_name("Evil.Test.");
+	assert_string_equal(line(), WHEN "WRN https.blocked action=BLOCKED component=https "
+				    "destination_ip=140.82.112.3 destination_port=443 "
+				    "dst=140.82.112.3:443 flow_id=c4d003220567b2d https=Evil.Test. "
+				    "reason=not-allowlisted source_ip=172.18.0.2 source_port=51822 "
+				    "to_allow=\"domains: evil.test\"\n");
+}
+
+static void nothing_to_add_is_named_where_it_would_not_help(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTPS_BLOCKED;
+	event.reason = CLOSE_HELLO_BAD;
+	set_name("evil.test");
+	assert_null(strstr(line(), "to_allow"));
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	set_name("not a host\x1b[31m");
+	assert_null(strstr(line(), "to_allow"));
+	assert_non_null(strstr(text, " https=\"not a host\\x1b[31m\" "));
+	set_name("");
+	assert_null(strstr(line(), "to_allow"));
+}
+
+static void a_block_without_name_or_destination_says_what_is_known(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTP_BLOCKED;
+	event.reason = CLOSE_NO_HOST;
+	event.dst.sa.sa_family = 0;
+	event.count = 3;
+	snprintf(event.detail, sizeof(event.detail), "Host twice");
+	assert_string_equal(line(), WHEN "WRN http.blocked action=BLOCKED component=http count=3 "
+				    "detail=\"Host twice\" host= reason=no-host "
+				    "source_ip=172.18.0.2 source_port=51822\n");
+}
+
+static void a_dropped_packet_has_the_seeds_nflog_fields(void **state)
+{
+	(void)state;
+	event_log_init("host-01", "t 1");
+	event.kind = EVENT_NFLOG_BLOCKED;
+	event.protocol = IPPROTO_UDP;
+	event.payload_len = 60;
+	event.src = addr_of("172.18.0.2:50000");
+	event.dst = addr_of("8.8.8.8:53");
+	assert_string_equal(line(), WHEN "WRN nflog.event action=BLOCKED component=nflog "
+				    "destination_ip=8.8.8.8 destination_port=53 dst=8.8.8.8:53 "
+				    "flow_id=8c9712f2d241e537 hostname=host-01 payload_len=60 "
+				    "protocol=UDP source_ip=172.18.0.2 source_port=50000 "
+				    "src=172.18.0.2:50000 tenant_id=\"t 1\" "
+				    "to_allow=\"ips: 8.8.8.8\"\n");
+}
+
+static void packets_have_ipv6_without_brackets_and_connections_with(void **state)
+{
+	(void)state;
+	event.src = addr_of("[2001:db8::2]:50000");
+	event.dst = addr_of("[2001:db8::66]:443");
+	event.kind = EVENT_NFLOG_REDIRECTED;
+	assert_non_null(strstr(line(), "DBG nflog.event action=REDIRECTED "));
+	assert_non_null(strstr(text, " dst=2001:db8::66:443 flow_id=4acfccaf3748007d "));
+	assert_non_null(strstr(text, " src=2001:db8::2:50000"));
+	event.kind = EVENT_HTTPS_ALLOWED;
+	assert_non_null(strstr(line(), " dst=[2001:db8::66]:443 flow_id=4acfccaf3748007d "));
+}
+
+static void packets_of_other_protocols_have_a_number_and_no_ports(void **state)
+{
+	(void)state;
+	event.kind = EVENT_NFLOG_BLOCKED;
+	event.protocol = IPPROTO_ICMP;
+	event.payload_len = 84;
+	addr_set_port(&event.src, 0);
+	event.dst = addr_of("198.51.100.66:1");
+	addr_set_port(&event.dst, 0);
+	assert_string_equal(line(), WHEN "WRN nflog.event action=BLOCKED component=nflog "
+				    "destination_ip=198.51.100.66 dst=198.51.100.66 "
+				    "flow_id=a5180a5555d91777 payload_len=84 protocol=1 "
+				    "source_ip=172.18.0.2 src=172.18.0.2 "
+				    "to_allow=\"ips: 198.51.100.66\"\n");
+}
+
+static void a_failed_dial_has_its_error(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTPS_DIAL;
+	event.reason = CLOSE_CONNECT_FAILED;
+	event.error = ECONNREFUSED;
+	assert_non_null(strstr(line(), "WRN https.dst_conn_dial_error component=https "));
+	assert_non_null(strstr(text, " err=\"Connection refused\" "));
+	assert_non_null(strstr(text, " reason=connect-failed "));
+	assert_null(strstr(text, "action="));
+	event.error = 0;
+	event.reason = CLOSE_CONNECT_TIMEOUT;
+	assert_non_null(strstr(line(), " err=\"no address of the name answered in time\" "));
+}
+
+static void a_closed_connection_tells_its_bytes_and_why(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTPS_CLOSED;
+	event.conn = 7;
+	event.bytes_up = 1000;
+	event.bytes_down = UINT64_C(5000000000);
+	event.duration_ms = 1500;
+	set_name("github.com");
+	assert_string_equal(line(), WHEN "DBG https.closed bytes_down=5000000000 bytes_up=1000 "
+				    "component=https conn=7 destination_ip=140.82.112.3 "
+				    "destination_port=443 dst=140.82.112.3:443 duration_ms=1500 "
+				    "flow_id=c4d003220567b2d https=github.com reason=done "
+				    "source_ip=172.18.0.2 source_port=51822\n");
+}
+
+static void every_kind_makes_one_line(void **state)
+{
+	(void)state;
+	snprintf(event.rule, sizeof(event.rule), "rule");
+	memset(event.detail, 'd', sizeof(event.detail));        /* no NUL */
+	event.count = 2;
+	event.error = EPERM;
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	event.dialled = addr_of("1.2.3.4:5");
+	set_name("evil.test");
+	event_log_init("h", "t");
+	for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+		event.kind = (enum event_kind)kind;
+		assert_non_null(strstr(line(), event_text(event.kind)));
+		assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+	}
+}
+
+/* Does this kind reach the decision log, though the console is at ERROR? */
+static bool is_kept(enum event_kind kind)
+{
+	assert_int_equal(truncate(decisions, 0), 0);
+	event.kind = kind;
+	event_log(&event);
+	return content(decisions)[0] != '\0';
+}
+
+static void decisions_are_blocks_and_what_a_name_allowed(void **state)
+{
+	(void)state;
+	assert_int_equal(log_open(LOG_LEVEL_ERROR, false, false, path, decisions), 0);
+	assert_true(is_kept(EVENT_HTTPS_ALLOWED));
+	assert_true(is_kept(EVENT_HTTP_BLOCKED));
+	assert_true(is_kept(EVENT_NFLOG_BLOCKED));
+	assert_false(is_kept(EVENT_NFLOG_ALLOWED));
+	assert_false(is_kept(EVENT_NFLOG_REDIRECTED));
+	assert_false(is_kept(EVENT_HTTPS_DIAL));
+	assert_false(is_kept(EVENT_HTTPS_CLOSED));
+	assert_string_equal(content(path), "");
+}
+
+static void a_decision_is_json_with_the_seeds_keys(void **state)
+{
+	json_t *object;
+
+	(void)state;
+	event.kind = EVENT_HTTPS_BLOCKED;
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	set_name("a\"\n\xff\xe2\x80\xa8<b>");
+	event_log(&event);
+	object = json_loads(content(decisions), 0, NULL);
+	assert_non_null(object);
+	assert_string_equal(json_string_value(json_object_get(object, "event")), "https.blocked");
+	assert_string_equal(json_string_value(json_object_get(object, "https")),
+			    "a\"\n\xef\xbf\xbd\xe2\x80\xa8<b>");
+	assert_string_equal(json_string_value(json_object_get(object, "flow_id")),
+			    "c4d003220567b2d");
+	assert_int_equal(json_integer_value(json_object_get(object, "source_port")), 51822);
+	json_decref(object);
+}
+
+static void every_reason_has_words_of_its_own(void **state)
+{
+	(void)state;
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
+		assert_true(strlen(reason_text((enum close_reason)i)) > 0);
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(reason_slug((enum close_reason)i),
+						reason_slug((enum close_reason)j));
+	}
+	assert_string_equal(reason_slug(CLOSE_NOT_ALLOWLISTED), "not-allowlisted");
+	assert_string_equal(reason_slug(CLOSE_NO_SNI), "no-sni");
+	assert_string_equal(reason_slug(CLOSE_NO_HOST), "no-host");
+}
+
+int main(void)
+{
+#define test(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		test(an_allowed_connection_has_exactly_the_seeds_fields),
+		test(an_allowed_connection_tells_the_rule_and_where_it_went),
+		test(a_block_ends_with_the_line_to_add_to_the_policy),
+		test(nothing_to_add_is_named_where_it_would_not_help),
+		test(a_block_without_name_or_destination_says_what_is_known),
+		test(a_dropped_packet_has_the_seeds_nflog_fields),
+		test(packets_have_ipv6_without_brackets_and_connections_with),
+		test(packets_of_other_protocols_have_a_number_and_no_ports),
+		test(a_failed_dial_has_its_error),
+		test(a_closed_connection_tells_its_bytes_and_why),
+		test(every_kind_makes_one_line),
+		test(decisions_are_blocks_and_what_a_name_allowed),
+		test(a_decision_is_json_with_the_seeds_keys),
+		test(every_reason_has_words_of_its_own),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
