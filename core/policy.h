@@ -1,0 +1,62 @@
+/* policy.h - what a workload may reach: an immutable snapshot compiled from policy.yaml or from
+ * the ALLOWLIST_* variables; the one in force sits behind one atomic pointer. */
+#ifndef CORE_POLICY_H
+#define CORE_POLICY_H
+
+#include "core/addr.h"
+#include "core/names.h"
+#include "core/quiet.h"
+
+struct policy {
+	struct names *domains;
+	struct addr_range *ranges;      /* merged, sorted: IPv4 first, then IPv6 */
+	size_t ranges_v4, ranges_v6;
+	size_t domain_count, ip_count;  /* entries as written, blanks not counted */
+	uint64_t hash[4];               /* of the source text: equal means nothing changed */
+	char **entries;                 /* every entry as written, sorted, for policy_diff() */
+	size_t entry_count;
+	char *entry_text;               /* what entries points into */
+	struct quiet_item quiet;        /* for policy_set_current() */
+};
+
+/* What is wrong with a policy, ready to print: "policy.yaml:7:5: allowlist.domains: ..." */
+struct policy_error {
+	unsigned line, column;          /* 1-based; 0: not in a file */
+	char field[16];                 /* "ip", "domain" or "" */
+	char value[256];                /* the offending text, printable ASCII only, may be cut */
+	char text[256];                 /* one sentence: what is wrong and what to write instead */
+};
+
+/*
+ * Compile policy text (YAML, spec g0efilter 3; libcyaml reads the structure, libyaml events give
+ * positions).  0; -EINVAL with *error filled; -ENOMEM.  Unknown keys, duplicate keys, anchors,
+ * default_action: allow, denylist entries, inner wildcards and regexes are errors that say so
+ * (decisions.md 22, 23).  An empty file is a valid empty policy.  The result is freed by
+ * policy_free().
+ */
+int policy_parse(const char *text, size_t len, struct policy **policy, struct policy_error *error);
+
+/* From comma lists (ALLOWLIST_IPS, ALLOWLIST_DOMAINS); either may be NULL. */
+int policy_from_lists(const char *ips, const char *domains, struct policy **policy,
+		      struct policy_error *error);
+
+void policy_free(struct policy *policy);
+
+/* The entry that lets a normalised name through, in its stored form (names_pattern()); NULL: none
+ * does.  No policy (NULL) lets nothing through, here and below. */
+const char *policy_match_name(const struct policy *policy, struct str name);
+/* Is this address listed (by address or CIDR)?  A v4-mapped one is looked up as IPv4. */
+bool policy_has_addr(const struct policy *policy, const union addr *addr);
+
+/* Names the differences for policy.applied, as many as fit: "+a.example -10.0.0.0/8", then
+ * "(+12 -3 more)"; NULL is an empty policy.  Entries are as written, so not always ASCII.
+ * Returns out; 64 bytes and more are useful. */
+const char *policy_diff(const struct policy *from, const struct policy *to, char *out, size_t size);
+
+/* The policy in force, NULL before the first.  Set by the control thread only (NULL at exit); the
+ * old one is freed by the quiet_reclaim() after every worker's quiet point.
+ * The pointer is good until the calling worker's next quiet_pass(). */
+const struct policy *policy_current(void);
+void policy_set_current(struct policy *policy);
+
+#endif

@@ -1,0 +1,34 @@
+/* quiet.h - freeing what other threads may still be reading (quiescent-state-based reclamation).
+ * Readers hold no lock: a worker is a reader from quiet_online() to quiet_offline() or
+ * quiet_pass(), the loop calls them around its sleep.  A writer unpublishes a pointer, then hands
+ * it to quiet_free(); it is freed once every worker has passed a quiet point. */
+#ifndef CORE_QUIET_H
+#define CORE_QUIET_H
+
+#include <stdint.h>
+
+enum { QUIET_READERS_MAX = 256 };
+
+struct quiet_item {                     /* embed it in what is to be freed */
+	struct quiet_item *next;
+	uint64_t after;
+	void (*free)(struct quiet_item *item);
+};
+
+/* Register the calling thread as a reader, offline at first; returns its id, -ENOSPC when there
+ * are too many. */
+int quiet_register(void);
+void quiet_unregister(int reader);
+
+void quiet_online(int reader);          /* after a sleep, before reading anything shared */
+void quiet_offline(int reader);         /* before a sleep: holds nothing shared */
+void quiet_pass(int reader);            /* between two turns: holds nothing shared just now */
+
+/* Any thread, after the pointer to the item was replaced with atomic_exchange(); readers find it
+ * with atomic_load() (both sequentially consistent).  item->free() runs later, on whichever
+ * thread calls quiet_reclaim() next after the grace period. */
+void quiet_free(struct quiet_item *item, void (*free)(struct quiet_item *item));
+/* Run what has become free; called by the control thread now and then, and at exit. */
+void quiet_reclaim(void);
+
+#endif
