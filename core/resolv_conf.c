@@ -1,0 +1,210 @@
+/* resolv_conf.c - which servers are asked for names.
+ * Docker's resolver at 127.0.0.11 forwards most questions from inside the container's own network
+ * namespace, unmarked, so they would come back to us; we ask its upstreams ourselves instead. */
+#include "core/resolv_conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { FILE_MAX = 65536, DNS_PORT = 53 };
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static struct str trim(struct str text)
+{
+	while (text.len > 0 && is_blank(text.at[0])) {
+		text.at++;
+		text.len--;
+	}
+	while (text.len > 0 && is_blank(text.at[text.len - 1]))
+		text.len--;
+	return text;
+}
+
+/* Cut the text up to the first of the separators off *rest; false at the end. */
+static bool next_part(struct str *rest, const char *separators, struct str *part)
+{
+	size_t len = 0;
+
+	if (rest->len == 0)
+		return false;
+	while (len < rest->len && !(rest->at[len] && strchr(separators, rest->at[len])))
+		len++;
+	*part = (struct str){ rest->at, len };
+	if (len < rest->len)
+		len++;                          /* the separator */
+	rest->at += len;
+	rest->len -= len;
+	return true;
+}
+
+static bool take_prefix(struct str *text, struct str prefix)
+{
+	if (text->len < prefix.len || memcmp(text->at, prefix.at, prefix.len) != 0)
+		return false;
+	text->at += prefix.len;
+	text->len -= prefix.len;
+	return true;
+}
+
+static bool upstreams_have(const struct upstreams *upstreams, const union addr *addr)
+{
+	for (unsigned i = 0; i < upstreams->count; i++)
+		if (addr_equal_ip(&upstreams->addrs[i], addr) &&
+		    addr_port(&upstreams->addrs[i]) == addr_port(addr))
+			return true;
+	return false;
+}
+
+/* Once each, in order; what is beyond the limit is left out. */
+static void upstreams_add(struct upstreams *upstreams, const union addr *addr)
+{
+	if (upstreams->count < UPSTREAMS_MAX && !upstreams_have(upstreams, addr))
+		upstreams->addrs[upstreams->count++] = *addr;
+}
+
+int upstreams_parse(struct str text, struct upstreams *upstreams, char error[UPSTREAMS_ERROR_MAX])
+{
+	struct upstreams parsed = { 0 };
+	union addr addr;
+	struct str part;
+
+	while (next_part(&text, ",", &part)) {
+		part = trim(part);
+		if (part.len == 0)
+			continue;
+		if (!addr_parse_with_port(part, 0, &addr) || addr_port(&addr) == 0) {
+			snprintf(error, UPSTREAMS_ERROR_MAX, "DNS_UPSTREAMS: \"%.*s\" is not "
+				 "address:port, write 1.1.1.1:53 or [2001:db8::1]:53",
+				 part.len > 64 ? 64 : (int)part.len, part.at);
+			return -EINVAL;
+		}
+		if (parsed.count == UPSTREAMS_MAX && !upstreams_have(&parsed, &addr)) {
+			snprintf(error, UPSTREAMS_ERROR_MAX, "DNS_UPSTREAMS: more than %d servers",
+				 UPSTREAMS_MAX);
+			return -EINVAL;
+		}
+		upstreams_add(&parsed, &addr);
+	}
+	if (parsed.count == 0) {
+		snprintf(error, UPSTREAMS_ERROR_MAX, "DNS_UPSTREAMS: no server in it");
+		return -EINVAL;
+	}
+	*upstreams = parsed;
+	return 0;
+}
+
+static union addr ipv4_port53(uint32_t ip)
+{
+	return (union addr){ .v4 = { .sin_family = AF_INET, .sin_port = htons(DNS_PORT),
+				     .sin_addr.s_addr = htonl(ip) } };
+}
+
+static union addr docker_resolver(void)
+{
+	return ipv4_port53(0x7f00000b);         /* 127.0.0.11 */
+}
+
+/* One word of a nameserver line or of ExtServers: an address without a port. */
+static bool server_parse(struct str text, union addr *addr)
+{
+	if (!addr_parse(text, addr))
+		return false;
+	addr_set_port(addr, DNS_PORT);
+	return true;
+}
+
+/* "[1.1.1.1 host(127.0.0.53)]", as Docker's template prints it; the brackets and blanks or commas
+ * may vary. */
+static void ext_servers_parse(struct str text, struct upstreams *servers)
+{
+	union addr addr;
+	struct str word;
+
+	while (next_part(&text, " \t\r,[]", &word)) {
+		if (take_prefix(&word, STR("host(")))
+			addr = docker_resolver();
+		else if (!server_parse(word, &addr))
+			continue;
+		upstreams_add(servers, &addr);
+	}
+}
+
+void resolv_conf_parse(struct str text, struct upstream_sets *sets)
+{
+	struct upstreams servers = { 0 }, ext = { 0 };
+	union addr addr;
+	struct str line, word;
+
+	while (next_part(&text, "\n", &line)) {
+		if (take_prefix(&line, STR("# ExtServers:"))) {
+			ext_servers_parse(line, &ext);
+		} else if (next_part(&line, " \t", &word) && str_equal(word, STR("nameserver"))) {
+			line = trim(line);
+			if (next_part(&line, " \t", &word) && server_parse(word, &addr))
+				upstreams_add(&servers, &addr);
+		}
+	}
+	if (servers.count == 0) {
+		addr = ipv4_port53(INADDR_LOOPBACK);
+		upstreams_add(&servers, &addr); /* resolv.conf(5): the local machine */
+	}
+	*sets = (struct upstream_sets){ .dotted = servers, .dotless = servers };
+	addr = docker_resolver();
+	if (!upstreams_have(&servers, &addr))
+		return;
+	sets->dotless = (struct upstreams){ .count = 1, .addrs = { addr } };
+	if (ext.count > 0)
+		sets->dotted = ext;
+}
+
+/* The first FILE_MAX bytes; the number read or -errno. */
+static ssize_t file_read(const char *path, char *buf)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t len = 0;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return -errno;
+	while (len < FILE_MAX && (n = read(fd, buf + len, FILE_MAX - len)) > 0)
+		len += (size_t)n;
+	n = n < 0 && len < FILE_MAX ? -errno : (ssize_t)len;
+	close(fd);
+	return n;
+}
+
+int upstreams_load(const char *list, const char *path, struct upstream_sets *sets,
+		   char error[UPSTREAMS_ERROR_MAX])
+{
+	static char text[FILE_MAX];     /* start-up only, one thread */
+	struct upstream_sets loaded = { 0 };
+	struct upstreams listed = { 0 };
+	bool has_list = trim(str_of(list)).len > 0;
+	union addr docker = docker_resolver();
+	ssize_t len;
+	int err;
+
+	if (has_list && (err = upstreams_parse(str_of(list), &listed, error)) < 0)
+		return err;
+	len = path ? file_read(path, text) : -ENOENT;
+	if (len < 0 && !has_list) {
+		snprintf(error, UPSTREAMS_ERROR_MAX, "cannot read %.128s (%s): set DNS_UPSTREAMS",
+			 path ? path : "resolv.conf", strerror((int)-len));
+		return -EINVAL;
+	}
+	if (len >= 0)
+		resolv_conf_parse((struct str){ text, (size_t)len }, &loaded);
+	if (has_list) {
+		if (!upstreams_have(&loaded.dotless, &docker))
+			loaded.dotless = listed;
+		loaded.dotted = listed;
+	}
+	*sets = loaded;
+	return 0;
+}

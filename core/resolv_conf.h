@@ -1,0 +1,44 @@
+/* resolv_conf.h - which servers are asked for names: DNS_UPSTREAMS, or the system's resolv.conf
+ * with what Docker notes in it (decisions.md 11, 12). */
+#ifndef CORE_RESOLV_CONF_H
+#define CORE_RESOLV_CONF_H
+
+#include "core/addr.h"
+
+enum { UPSTREAMS_MAX = 8, UPSTREAMS_ERROR_MAX = 256 };
+
+struct upstreams {                      /* in order of preference, with ports */
+	unsigned count;
+	union addr addrs[UPSTREAMS_MAX];
+};
+
+struct upstream_sets {
+	struct upstreams dotted;        /* "www.example.com" */
+	struct upstreams dotless;       /* "db": a name of the container network */
+};
+
+/* Parse "1.1.1.1:53,[2001:db8::1]:53": an address and its port each; blanks around an entry and
+ * empty entries are skipped (spec g0efilter, DNS_UPSTREAMS).  0, or -EINVAL with one line in error
+ * that names the bad entry: also when there is no entry, or more than UPSTREAMS_MAX. */
+int upstreams_parse(struct str text, struct upstreams *upstreams, char error[UPSTREAMS_ERROR_MAX]);
+
+/*
+ * Read resolv.conf(5) text.  Only nameserver lines count, of which bad ones are skipped as the C
+ * library does; search, options and the environment have no say.  Without any, 127.0.0.1 is asked.
+ *
+ * When one of them is Docker's own 127.0.0.11, dotless names go there alone, and dotted names to
+ * the servers of its comment "# ExtServers: [1.1.1.1 host(127.0.0.53)]": plain ones are reachable
+ * from here, host(...) ones only from the host's network: 127.0.0.11 is asked in their place.
+ */
+void resolv_conf_parse(struct str text, struct upstream_sets *sets);
+
+/*
+ * Both together: list (DNS_UPSTREAMS, may be NULL or blank) for dotted names when it is given, else
+ * the file.  Dotless names go to Docker's resolver when the file names it, and where dotted names
+ * go otherwise.  0, or -EINVAL with one line in error: a bad list, or a file that cannot be read
+ * and is needed.
+ */
+int upstreams_load(const char *list, const char *path, struct upstream_sets *sets,
+		   char error[UPSTREAMS_ERROR_MAX]);
+
+#endif

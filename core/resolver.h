@@ -1,0 +1,80 @@
+/* resolver.h - names to addresses, cached by TTL, one cache for all workers; asked through c-ares,
+ * on the loop of the worker that wanted to know first (decisions.md 12, 13; security.md 3.5).
+ *
+ * A cached name costs a hash lookup without a lock or an allocation; a name being asked for is
+ * asked once, whoever waits (coalesced over all workers). */
+#ifndef CORE_RESOLVER_H
+#define CORE_RESOLVER_H
+
+#include "core/addr.h"
+#include "core/loop.h"
+
+enum { RESOLVER_ADDRS_MAX = 64 };       /* of one name; more are left out */
+
+/* An immutable answer.  Good until the calling worker's next quiet point: copy what you keep.
+ * Addresses are as the servers gave them: whether one may be dialled is for addr_classify(). */
+struct answer {
+	uint16_t count;                 /* 0: no such name, no address, or nobody answered */
+	bool failed;                    /* SERVFAIL, timeout: try again later, not "no such name" */
+	const union addr *addrs;        /* port 0; A and AAAA */
+	uint16_t recent_count;          /* addresses of earlier answers, within the grace window */
+	const union addr *recent;
+};
+
+struct resolver;                        /* one a worker */
+
+/* Where questions go.  upstreams: DNS_UPSTREAMS ("1.1.1.1:53,[2001:db8::1]:53"), or NULL/"" for
+ * the system's: resolv_conf (a path, normally /etc/resolv.conf); when its nameserver is Docker's
+ * 127.0.0.11, dotted names go straight to the ExtServers it notes, names without a dot and
+ * host(...) servers through 127.0.0.11 (resolv_conf.h).  Called once, before any resolver_open();
+ * again only when all resolvers have ended, which also empties the cache.
+ * 0, or -errno with *error a text of one line (valid until the next call). */
+int resolver_configure(const char *upstreams, const char *resolv_conf, const char **error);
+
+/* The worker's own channels, on its loop.  The caller is the loop's thread.
+ * mark: SO_MARK for every socket, 0: none. */
+int resolver_open(struct loop *loop, uint32_t mark, struct resolver **resolver);
+/* Drops waiting lookups: their done() is not called, their owners (which must be closing, or hold
+ * something else) are released.  Not from within done().  Memory goes when the loop has run the
+ * last requests: step it until resolver_ended(). */
+void resolver_close(struct resolver *resolver);
+/* Is nothing left of the resolvers of this loop? */
+bool resolver_ended(const struct loop *loop);
+
+struct lookup;
+typedef void lookup_fn(struct lookup *lookup, const struct answer *answer);
+
+struct lookup {                         /* embed it in what waits; idle: done == NULL */
+	struct owner *owner;            /* held while the lookup waits */
+	lookup_fn *done;
+	struct resolver *resolver;      /* private from here on */
+	struct lookup *next;
+	struct question *question;
+};
+
+/*
+ * Ask for a normalised name.  Returns the cached answer at once, or NULL and calls done() once
+ * later on this worker's loop: within 2.5 s, with count 0 and failed set when nobody answered.
+ * Not called when the owner is closing by then; the owner is held in between.  With too many names
+ * being asked for, a failed answer comes back at once.  The lookup must be idle and have its owner.
+ */
+const struct answer *resolver_lookup(struct resolver *resolver, struct str name,
+				     struct lookup *lookup, lookup_fn *done);
+
+enum resolver_count {
+	RESOLVER_LOOKUPS,               /* calls of resolver_lookup() */
+	RESOLVER_HITS,                  /* answered from the cache */
+	RESOLVER_QUESTIONS,             /* names asked upstream: A and AAAA are one */
+	RESOLVER_REFRESHES,             /* of these, before the answer ran out */
+	RESOLVER_FAILURES,              /* questions without an answer */
+	RESOLVER_TIMEOUTS,              /* of these, because nobody answered in time */
+	RESOLVER_SHED,                  /* lookups refused: too many names being asked for */
+	RESOLVER_FORGED,                /* datagrams that were no answer to what was asked */
+	RESOLVER_SOCKETS_REFUSED,       /* sockets that could not be opened and marked */
+	RESOLVER_COUNTS,
+};
+
+/* Since the start, over all resolvers; any thread. */
+uint64_t resolver_count(enum resolver_count which);
+
+#endif
