@@ -1,0 +1,69 @@
+/* nft.h - our table in the kernel: one `inet ringfence` table, its rules replaced in one netlink
+ * transaction (libnftnl over libmnl, no nft process).  The rules are those of security.md 2.5 with
+ * decisions.md 1-8.  Control thread only; calls may block on netlink. */
+#ifndef NETFILTER_NFT_H
+#define NETFILTER_NFT_H
+
+#include <stdio.h>
+
+#include "core/addr.h"
+#include "core/options.h"
+
+#define NFT_TABLE "ringfence"
+
+/* Connection marks: who opened a flow.  Later packets go by these (decisions.md 1). */
+enum {
+	CT_MARK_OURS = 0x52464e01,      /* our own sockets */
+	CT_MARK_ADDRESS = 0x52464e02,   /* the workload's, to a listed address */
+	CT_MARK_INBOUND = 0x52464e03,   /* opened from outside to us: replies may leave */
+	CT_MARK_INBOUND_SYN = 0x52464e04, /* the same, not answered by a SYN-ACK yet */
+};
+
+enum { INBOUND_PORTS_MAX = 64 };
+
+struct nft_rules {
+	uint32_t mark;                  /* SO_MARK of our sockets */
+	uint32_t uid;                   /* their fsuid */
+	bool match_uid;                 /* false: only the mark exempts (no CAP_SETUID) */
+	uint16_t http_port, https_port; /* our listeners on 127.0.0.1 and ::1 */
+	bool log_allowed;               /* also log redirected and allowed (LOG_LEVEL=DEBUG) */
+	uint16_t nflog_group, nflog_snaplen, nflog_qthresh;
+	bool inbound_any;               /* INBOUND_PORTS=any: tcp all, udp but 32768-60999 */
+	uint16_t inbound_count;
+	struct port_range inbound[INBOUND_PORTS_MAX];   /* tcp and udp */
+	const struct addr_range *allowed_v4, *allowed_v6;  /* merged, sorted, disjoint */
+	size_t allowed_v4_count, allowed_v6_count;
+};
+
+struct nft;                             /* the netlink socket */
+
+/* 0 or -errno: -EPERM without CAP_NET_ADMIN, -EOPNOTSUPP/-EPROTONOSUPPORT without nftables. */
+int nft_open(struct nft **nft);
+void nft_close(struct nft *nft);
+
+/* Nothing passes but loopback and neighbour discovery; replaces whatever our table held. */
+int nft_install_drop_all(struct nft *nft, const struct nft_rules *rules);
+/* The real rules; replaces whatever our table held: at no moment is there less than the old or the
+ * new rules, and the lists are free to go once it returns.  On error the old ones stay.  Over what
+ * this struct nft installed no packet is lost; over anybody else's table there is a moment in which
+ * all are.  -EBUSY: another program changes the ruleset all the time.  Takes a second or two for
+ * 100,000 ranges. */
+int nft_install(struct nft *nft, const struct nft_rules *rules);
+/* Remove our table; 0 also when there was none. */
+int nft_remove(struct nft *nft);
+
+/* What stands behind the last -errno: which command the kernel refused, in plain words. */
+const char *nft_error(const struct nft *nft);
+
+/* The rules as `nft` would list them, made from the same builders. */
+int nft_print(const struct nft_rules *rules, FILE *out);
+
+/* Does our table still hold exactly what we put there?  One message when nobody has changed any
+ * rules since; else fingerprint.h.  1: yes, 0: someone changed or removed it, -errno. */
+int nft_verify(struct nft *nft);
+/* A netlink socket that turns readable when someone changes the ruleset; -errno. */
+int nft_watch_open(void);
+/* Drain it: true when something of ours may have changed by another hand: ask nft_verify(). */
+bool nft_watch_read(struct nft *nft, int fd);
+
+#endif

@@ -1,0 +1,267 @@
+/* rules_out.c - chain out: what may leave, rule by rule in the order the kernel asks them.
+ * The first rules are the busiest; those of the data path need no look-up in a set.
+ *
+ * The kernel's own ICMP errors need no rule: each carries the connection mark of the flow it is
+ * about, so those about our, inbound and listed flows leave and no others do. */
+#include "netfilter/rules.h"
+
+#include <netinet/icmp6.h>
+
+#include <linux/netfilter.h>
+
+static const struct chain out = {
+	.name = "out", .type = "filter", .hook = NF_INET_LOCAL_OUT, .policy = NF_DROP,
+	.priority = PRIORITY_FILTER,
+	.text = "type filter hook output priority filter; policy drop;",
+};
+
+/* meta mark M meta skuid U ct mark set OURS accept
+ * Does not ask conntrack: a packet it finds odd ("invalid") must not cost us the connection. */
+static void out_ours(struct table *table, const struct nft_rules *rules)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	rule_match_ours(rule, rules);
+	expr_set_ct_mark(rule, CT_MARK_OURS);
+	expr_accept(rule);
+}
+
+/* ip daddr 127.0.0.1 tcp dport @own_ports ct status dnat accept
+ * Not by interface: after a redirect the packet still shows the one it would have left by. */
+static void out_redirected(struct table *table)
+{
+	const union addr v4 = { .v4 = { .sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+	const union addr v6 = { .v6 = { .sin6_family = AF_INET6,
+					.sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+
+	for (int i = 0; i < 2; i++) {
+		struct rule *rule = table_add_rule(table, &out);
+
+		expr_daddr(rule, i == 0 ? &v4 : &v6);
+		expr_dport_in(rule, IPPROTO_TCP, table->names->own_ports);
+		expr_ct_dnat(rule);
+		expr_accept(rule);
+	}
+}
+
+/* tcp dport @own_ports ct direction original fib daddr type local reject with tcp reset
+ * Straight to our listeners, under any address of ours: they would dial themselves. */
+static void out_own_ports(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_dport_in(rule, IPPROTO_TCP, table->names->own_ports);
+	expr_ct_original(rule);
+	expr_daddr_local(rule);
+	expr_reject_tcp(rule);
+}
+
+/* oif "lo" fib daddr type != unicast accept
+ * The second match is for another's NAT rule that turns a loopback address into one outside: the
+ * interface would still be lo. */
+static void out_loopback(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_to_lo(rule);
+	expr_daddr_not_unicast(rule);
+	expr_accept(rule);
+}
+
+/* ct mark OURS ct direction original meta skuid != 4294967295 goto refuse
+ * Our flow, yet the socket that sends has an owner and was not accepted as ours: somebody bound
+ * the port that we had until just now, to inherit the mark. */
+static void out_taken_over(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_mark(rule, CT_MARK_OURS);
+	expr_ct_original(rule);
+	expr_has_owner(rule);
+	expr_goto(rule, chain_refuse.name);
+}
+
+/* ct mark OURS ct direction original accept
+ * A socket that we closed has no uid any more, but still data to send. */
+static void out_ours_closed(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_mark(rule, CT_MARK_OURS);
+	expr_ct_original(rule);
+	expr_accept(rule);
+}
+
+/* ct mark INBOUND ct direction reply accept */
+static void out_inbound(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_mark(rule, CT_MARK_INBOUND);
+	expr_ct_reply(rule);
+	expr_accept(rule);
+}
+
+/* ct mark INBOUND_SYN ct direction reply tcp flags syn,ack / fin,syn,rst,ack ct mark set INBOUND
+ * accept
+ * Only who really waits for connections answers SYN with SYN-ACK.  A socket whose connection is
+ * older than the rules answers the SYN of an accomplice with an ACK, and must not revive by it. */
+static void out_inbound_syn_ack(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_mark(rule, CT_MARK_INBOUND_SYN);
+	expr_ct_reply(rule);
+	expr_tcp_syn_ack(rule);
+	expr_set_ct_mark(rule, CT_MARK_INBOUND);
+	expr_accept(rule);
+}
+
+/* ct mark INBOUND_SYN ct direction reply tcp flags & rst == rst accept: nobody listens there */
+static void out_inbound_rst(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_mark(rule, CT_MARK_INBOUND_SYN);
+	expr_ct_reply(rule);
+	expr_tcp_rst(rule);
+	expr_accept(rule);
+}
+
+/* ct mark ADDRESS ct state established accept
+ * Saves the look-up.  Not "related": a helper's second flow inherits the mark of the first. */
+static void out_listed_known(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_mark(rule, CT_MARK_ADDRESS);
+	expr_ct_established(rule);
+	expr_accept(rule);
+}
+
+/* ct state new ip daddr @allowed_v4 limit ... log prefix "allowed" ... */
+static void out_log_listed(struct table *table, const struct nft_rules *rules, uint8_t family,
+			   const char *set)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_new(rule);
+	expr_daddr_in(rule, family, set);
+	rule_log(rule, rules, "allowed");
+}
+
+/* ip daddr @allowed_v4 ct mark set ADDRESS accept */
+static void out_listed(struct table *table, uint8_t family, const char *set)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_daddr_in(rule, family, set);
+	expr_set_ct_mark(rule, CT_MARK_ADDRESS);
+	expr_accept(rule);
+}
+
+/* icmpv6 type nd-neighbor-solicit ip6 hoplimit 255 accept
+ * Without neighbour discovery there is no IPv6 at all.  Hop limit 255: no router passed it on or
+ * will (RFC 4861 7.1). */
+static void out_neighbours(struct table *table)
+{
+	static const struct { uint8_t type; const char *name; } kinds[] = {
+		{ ND_ROUTER_SOLICIT, "nd-router-solicit" },
+		{ ND_NEIGHBOR_SOLICIT, "nd-neighbor-solicit" },
+		{ ND_NEIGHBOR_ADVERT, "nd-neighbor-advert" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct rule *rule = table_add_rule(table, &out);
+
+		expr_icmpv6(rule, kinds[i].type, kinds[i].name);
+		expr_hoplimit(rule, 255);
+		expr_accept(rule);
+	}
+}
+
+/* icmpv6 type mld2-listener-report counter packets 0 bytes 0 drop
+ * Multicast reports name groups, and whoever joins one chooses its 112 bits: a way to tell the
+ * link something.  Bridges flood multicast that nobody reported unless they have a querier.  The
+ * kernel sends reports by itself, so they are counted and not told as somebody's attempt. */
+static void out_multicast_reports(struct table *table)
+{
+	static const struct { uint8_t type; const char *name; } kinds[] = {
+		{ MLD_LISTENER_REPORT, "mld-listener-report" },
+		{ MLD_LISTENER_REDUCTION, "mld-listener-done" },
+		{ 143, "mld2-listener-report" },                /* RFC 3810 */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct rule *rule = table_add_rule(table, &out);
+
+		expr_icmpv6(rule, kinds[i].type, kinds[i].name);
+		expr_count(rule);
+		expr_drop(rule);
+	}
+}
+
+/* ct state invalid counter packets 0 bytes 0 drop
+ * Out of a connection's window, perhaps only reordered: lost, but no reason for a reset. */
+static void out_invalid(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_invalid(rule);
+	expr_count(rule);
+	expr_drop(rule);
+}
+
+/* goto refuse */
+static void out_rest(struct table *table)
+{
+	expr_goto(table_add_rule(table, &out), chain_refuse.name);
+}
+
+/* counter packets 0 bytes 0 drop */
+static void out_drop_rest(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_count(rule);
+	expr_drop(rule);
+}
+
+void table_add_out(struct table *table, const struct nft_rules *rules, bool inbound)
+{
+	table_add_chain(table, &out);
+	out_ours(table, rules);
+	out_redirected(table);
+	out_own_ports(table);
+	out_loopback(table);
+	out_taken_over(table);
+	out_ours_closed(table);
+	if (inbound) {
+		out_inbound(table);
+		out_inbound_syn_ack(table);
+		out_inbound_rst(table);
+	}
+	out_listed_known(table);
+	if (rules->log_allowed) {
+		out_log_listed(table, rules, AF_INET, table->names->allowed_v4);
+		out_log_listed(table, rules, AF_INET6, table->names->allowed_v6);
+	}
+	out_listed(table, AF_INET, table->names->allowed_v4);
+	out_listed(table, AF_INET6, table->names->allowed_v6);
+	out_neighbours(table);
+	out_multicast_reports(table);
+	out_invalid(table);
+	out_rest(table);
+}
+
+/* Dropped, not refused: this stands for a moment only, until the listeners are up.  Who tries
+ * meanwhile tries again a second later instead of failing, and marked connections outlive our
+ * restart. */
+void table_add_out_drop_all(struct table *table)
+{
+	table_add_chain(table, &out);
+	out_loopback(table);
+	out_neighbours(table);
+	out_drop_rest(table);
+}
