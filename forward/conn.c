@@ -1,0 +1,315 @@
+/* conn.c - one connection: opened, closed, freed once. */
+#include "forward/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/policy.h"
+#include "forward/dial.h"
+#include "forward/refuse.h"
+#include "forward/relay.h"
+#include "forward/vet.h"
+
+static void send_reset_on_close(int fd)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void conn_event(const struct conn *conn, struct event *event, enum event_kind kind)
+{
+	memset(event, 0, offsetof(struct event, name));
+	event->kind = kind;
+	event->reason = conn->reason;
+	event->conn = conn->id;
+	event->src = conn->src;
+	event->dst = conn->dst;
+	event->dialled = conn->dialled;
+	event->protocol = IPPROTO_TCP;
+	event->name_len = conn->name_len;
+	memcpy(event->name, conn->name, conn->name_len + 1u);
+}
+
+void conn_emit(const struct conn *conn, const struct event *event)
+{
+	event_emit(conn->filter->worker->events, event);
+}
+
+static void emit_closed(struct conn *conn)
+{
+	struct metrics *metrics = &conn->filter->worker->metrics;
+	struct event event;
+
+	metric_add(&metrics->conns_closed, 1);
+	metric_add(&metrics->bytes_up, conn->side[CLIENT].bytes);
+	metric_add(&metrics->bytes_down, conn->side[UPSTREAM].bytes);
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	conn_event(conn, &event, conn->kind == CONN_TLS ? EVENT_HTTPS_CLOSED : EVENT_HTTP_CLOSED);
+	event.bytes_up = conn->side[CLIENT].bytes;
+	event.bytes_down = conn->side[UPSTREAM].bytes;
+	event.duration_ms = conn->owner.loop->now_ms - conn->opened_ms;
+	conn_emit(conn, &event);
+}
+
+/* MAX_CONNECTIONS counts over all workers; without it they share nothing. */
+static bool count_in(const struct filter_settings *settings, enum conn_kind kind)
+{
+	if (settings->conns_max == 0 ||
+	    atomic_fetch_add(settings->open[kind], 1) < settings->conns_max)
+		return true;
+	atomic_fetch_sub(settings->open[kind], 1);
+	return false;
+}
+
+static void count_out(const struct filter_settings *settings, enum conn_kind kind)
+{
+	if (settings->conns_max != 0)
+		atomic_fetch_sub(settings->open[kind], 1);
+}
+
+/* Runs once, when the kernel holds nothing of this connection any more. */
+static void conn_free(struct owner *owner)
+{
+	struct conn *conn = container_of(owner, struct conn, owner);
+	struct filter *filter = conn->filter;
+
+	for (unsigned i = 0; i < SIDES; i++) {
+		struct side *side = &conn->side[i];
+
+		relay_drop_queue(side);
+		if (side->fd < 0)
+			continue;
+		if (conn->reset)
+			send_reset_on_close(side->fd);
+		close(side->fd);
+	}
+	vet_end(conn);
+	emit_closed(conn);
+	count_out(filter->settings, conn->kind);
+	owner->free = NULL;
+	pool_give(&filter->conns, conn);
+}
+
+/* No room: the client sees RST, one event a second says how many. */
+static void conn_refuse(struct filter *filter, int fd)
+{
+	uint64_t second = filter->worker->loop.now_ms / 1000;
+
+	metric_add(&filter->worker->metrics.conns_refused, 1);
+	filter->refused_untold++;
+	send_reset_on_close(fd);
+	close(fd);
+	if (second == filter->refused_told_s)
+		return;
+	event_emit(filter->worker->events, &(struct event){ .kind = EVENT_CONN_REFUSED,
+							     .reason = CLOSE_OVERLOAD,
+							     .count = filter->refused_untold });
+	filter->refused_told_s = second;
+	filter->refused_untold = 0;
+}
+
+static void on_timer(struct timer *timer);
+
+static void conn_init(struct conn *conn, struct listener *listener, int fd)
+{
+	struct filter *filter = listener->filter;
+	struct loop *loop = listener->owner.loop;
+
+	memset(conn, 0, offsetof(struct conn, name));
+	conn->name[0] = '\0';
+	conn->owner = (struct owner){ .loop = loop, .free = conn_free };
+	conn->filter = filter;
+	conn->kind = listener->kind;
+	conn->id = ++filter->next_conn << 8 | filter->worker->index;
+	conn->opened_ms = conn->active_ms = loop->now_ms;
+	conn->timer.fire = on_timer;
+	conn->lookup.owner = &conn->owner;
+	for (unsigned i = 0; i < SIDES; i++) {
+		struct side *side = &conn->side[i];
+
+		side->index = (uint8_t)i;
+		side->fd = -1;
+		side->queue_head = side->queue_tail = BUF_NONE;
+		side->rx.owner = side->tx.owner = side->cancel.owner = &conn->owner;
+	}
+	conn->side[CLIENT].fd = fd;
+}
+
+void conn_open(struct listener *listener, int fd)
+{
+	struct filter *filter = listener->filter;
+	struct conn *conn = NULL;
+	socklen_t len = sizeof(conn->src);
+	bool redirected;
+
+	metric_add(&filter->worker->metrics.conns_opened, 1);
+	if (count_in(filter->settings, listener->kind)) {
+		conn = pool_take(&filter->conns);
+		if (!conn)
+			count_out(filter->settings, listener->kind);
+	}
+	if (!conn) {
+		conn_refuse(filter, fd);
+		return;
+	}
+	conn_init(conn, listener, fd);
+	if (getpeername(fd, &conn->src.sa, &len) < 0)
+		conn->src.sa.sa_family = 0;
+	redirected = filter->settings->original_destination(fd, listener->addr.sa.sa_family,
+							    &conn->dst);
+	relay_receive(&conn->side[CLIENT]);
+	if (!redirected || (addr_equal_ip(&conn->dst, &listener->addr) &&
+			    addr_port(&conn->dst) == addr_port(&listener->addr)))
+		return refuse(conn, CLOSE_SELF, NULL);
+	if (!vet_begin(conn))
+		return refuse(conn, CLOSE_OVERLOAD, NULL);
+	conn_arm_timer(conn, filter->settings->hello_timeout_ms);
+}
+
+void conn_set_state(struct conn *conn, enum conn_state state)
+{
+	assert(state > conn->state);            /* states only go on: see the drawing */
+	conn->state = state;
+}
+
+void conn_arm_timer(struct conn *conn, uint64_t after_ms)
+{
+	struct loop *loop = conn->owner.loop;
+
+	if (!timer_armed(&conn->timer))
+		owner_hold(&conn->owner);
+	timer_arm(&loop->timers, &conn->timer, loop->now_ms + after_ms);
+}
+
+void conn_disarm_timer(struct conn *conn)
+{
+	if (!timer_armed(&conn->timer))
+		return;
+	timer_cancel(&conn->owner.loop->timers, &conn->timer);
+	owner_release(&conn->owner);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* While relaying one timer stands for several deadlines; traffic only notes the time. */
+static void relaying_timer(struct conn *conn)
+{
+	const struct filter_settings *settings = conn->filter->settings;
+	uint64_t now = conn->owner.loop->now_ms;
+	uint64_t next = conn->active_ms + settings->idle_timeout_ms;
+
+	if (conn->head_by_ms != 0 && now >= conn->head_by_ms)
+		return vet_timeout(conn);
+	if (conn->kind == CONN_HTTP && conn->vet_mode == VET_HEAD && conn->http.ending) {
+		if (conn->http.answered && now >= conn->active_ms + VET_QUIET_MS)
+			return refuse_linger(conn, CLOSE_HOST_SWITCHED);
+		next = sooner(next, now + VET_QUIET_MS);
+	}
+	if (now >= conn->active_ms + settings->idle_timeout_ms)
+		return conn_reset(conn, CLOSE_IDLE_TIMEOUT);
+	if (settings->lifetime_ms != 0) {
+		if (now >= conn->opened_ms + settings->lifetime_ms)
+			return conn_reset(conn, CLOSE_LIFETIME);
+		next = sooner(next, conn->opened_ms + settings->lifetime_ms);
+	}
+	if (conn->head_by_ms != 0)
+		next = sooner(next, conn->head_by_ms);
+	conn_arm_timer(conn, next - now);
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct conn *conn = container_of(timer, struct conn, timer);
+
+	switch (conn->state) {
+	case CONN_VETTING:
+		vet_timeout(conn);
+		break;
+	case CONN_DIALLING:
+		dial_timeout(conn);
+		break;
+	case CONN_RELAYING:
+		relaying_timer(conn);
+		break;
+	case CONN_ENDING:
+		refuse_timeout(conn);
+		break;
+	}
+	owner_release(&conn->owner);            /* what the armed timer held */
+}
+
+static void cancel_side(struct side *side)
+{
+	if (side->fd < 0 || (op_idle(&side->rx) && op_idle(&side->tx)))
+		return;
+	if (op_idle(&side->cancel))
+		op_cancel_fd(&side->cancel, side->fd);
+	else    /* a throttling cancel is on its way: end the send another way */
+		(void)shutdown(side->fd, SHUT_RDWR);
+}
+
+void conn_close(struct conn *conn, enum close_reason reason)
+{
+	if (conn->owner.closing)
+		return;                         /* the first reason wins */
+	conn->reason = reason;
+	for (unsigned i = 0; i < SIDES; i++)
+		cancel_side(&conn->side[i]);
+	/* Something must be on its way to free it; the armed timer will not be. */
+	if (conn->owner.in_flight == (timer_armed(&conn->timer) ? 1 : 0))
+		op_nop(&conn->side[CLIENT].cancel);
+	conn->owner.closing = true;
+	conn_disarm_timer(conn);
+}
+
+void conn_reset(struct conn *conn, enum close_reason reason)
+{
+	if (!conn->owner.closing)
+		conn->reset = true;
+	conn_close(conn, reason);
+}
+
+static bool is_open(const struct conn *conn)
+{
+	return conn->owner.free == conn_free && !conn->owner.closing;
+}
+
+static bool still_allowed(const struct conn *conn, const struct policy *policy)
+{
+	union addr literal;
+
+	if (conn->kind == CONN_HTTP && addr_parse(conn_name(conn), &literal))
+		return policy_has_addr(policy, &literal);
+	return policy_match_name(policy, conn_name(conn)) != NULL;
+}
+
+void conns_recheck(struct filter *filter)
+{
+	const struct policy *policy = policy_current();
+
+	for (uint32_t i = 0; i < filter->conns.fresh; i++) {
+		struct conn *conn = pool_item(&filter->conns, i);
+
+		if (is_open(conn) && (conn->state == CONN_RELAYING || conn->state == CONN_DIALLING) &&
+		    !still_allowed(conn, policy))
+			refuse(conn, CLOSE_POLICY_CHANGED, NULL);
+	}
+}
+
+void conns_close_all(struct filter *filter, enum close_reason reason)
+{
+	for (uint32_t i = 0; i < filter->conns.fresh; i++) {
+		struct conn *conn = pool_item(&filter->conns, i);
+
+		if (is_open(conn))
+			conn_reset(conn, reason);
+	}
+}

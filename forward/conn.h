@@ -1,0 +1,120 @@
+/* conn.h - one connection and its two sides.
+ *
+ *   VETTING ──▶ DIALLING ──▶ RELAYING ──▶ freed
+ *      │            │            │
+ *      └────────────┴────────────┴──▶ ENDING (a last word to the client) ──▶ freed
+ *
+ * Any state may go straight to freed by conn_close(). */
+#ifndef FORWARD_CONN_H
+#define FORWARD_CONN_H
+
+#include "core/addr.h"
+#include "core/event.h"
+#include "core/loop.h"
+#include "core/resolver.h"
+#include "forward/filter.h"
+#include "forward/listen.h"
+#include "proto/http.h"
+#include "proto/tls.h"
+
+enum conn_state { CONN_VETTING, CONN_DIALLING, CONN_RELAYING, CONN_ENDING };
+enum { CLIENT, UPSTREAM, SIDES };
+
+enum { QUEUE_MAX = 4 };                 /* received buffers a direction holds before it throttles */
+
+/* One end of a connection, and the data it last sent us. */
+struct side {
+	int fd;                         /* -1: not open */
+	uint8_t index;                  /* CLIENT or UPSTREAM */
+	bool eof;                       /* it will send no more */
+	bool broken;                    /* it ended by an error: pass on what it sent, then reset */
+	bool shut;                      /* told that the other side sends no more */
+	bool is_starved;
+	bool deaf;                      /* the other side takes no more: what this one sends is dropped */
+	uint16_t queue_head, queue_tail, queue_len; /* received, not passed on: buf ids */
+	uint16_t cleared;               /* bytes of the first of these that vetting let pass */
+	struct op rx, tx, cancel;       /* tx sends to this side */
+	uint64_t bytes;                 /* received from it and passed on */
+	struct side *next_starved;
+};
+
+/* How the bytes of one direction are looked at before they pass: see vet.h. */
+enum vet_mode {
+	VET_HELLO,                      /* collect a ClientHello, hold everything */
+	VET_TLS_WATCH,                  /* records pass, until a second hello or a ServerHello */
+	VET_HEAD,                       /* collect a request head, hold everything */
+	VET_BODY,                       /* a request's body passes */
+	VET_UPGRADE,                    /* websocket asked for: wait for the server's answer */
+	VET_BLIND,                      /* all passes */
+};
+
+struct conn {
+	struct owner owner;             /* first: pool.h keeps it readable */
+	struct filter *filter;
+	enum conn_kind kind;
+	enum conn_state state;
+	enum close_reason reason;
+	enum vet_mode vet_mode;         /* client to server */
+	bool deciding;                  /* a lookup or dial is on its way: hold the client's bytes */
+	bool reset;                     /* close with RST */
+	bool sending_vet;               /* the send to the server is of vet->data, not of the queue */
+	struct side side[SIDES];
+	struct timer timer;             /* what for depends on state; holds the owner while armed */
+	struct vet *vet;                /* while something is collected or dialled; else NULL */
+	union {
+		struct tls_watch watch;
+		struct {
+			struct http_body body;
+			uint32_t requests;
+			bool upgrade;   /* the first request asks for a websocket */
+			bool answered;  /* server bytes since the last request was sent */
+			bool ending;    /* another server's turn: see vet_http.c */
+			uint8_t status_len, status[12]; /* first bytes of the answer to it */
+		} http;
+	};
+	struct lookup lookup;
+	uint64_t id, opened_ms, active_ms;
+	uint64_t head_by_ms;            /* RELAYING: a head or hello that has begun must be whole */
+	union addr src, dst, dialled;
+	uint8_t name_len;
+	char name[HOSTNAME_MAX + 1];    /* the vetted name, or what the client sent as one */
+};
+
+static inline struct conn *side_conn(struct side *side)
+{
+	return container_of(side - side->index, struct conn, side[0]);
+}
+
+static inline struct side *side_peer(struct side *side)
+{
+	return side->index == CLIENT ? side + 1 : side - 1;
+}
+
+static inline struct str conn_name(const struct conn *conn)
+{
+	return (struct str){ conn->name, conn->name_len };
+}
+
+/* Take over an accepted descriptor and start vetting.  When there is no room it is closed. */
+void conn_open(struct listener *listener, int fd);
+
+/* Ask for the end, from anywhere, twice too: the first reason wins.  Frees nothing now: the
+ * caller may go on looking at conn until its handler returns. */
+void conn_close(struct conn *conn, enum close_reason reason);
+/* The same, and both sides see RST. */
+void conn_reset(struct conn *conn, enum close_reason reason);
+
+void conn_set_state(struct conn *conn, enum conn_state state);
+/* One timer a connection: arm for after_ms from now, for what its state means by it. */
+void conn_arm_timer(struct conn *conn, uint64_t after_ms);
+void conn_disarm_timer(struct conn *conn);
+
+/* An event with this connection's facts filled in. */
+void conn_event(const struct conn *conn, struct event *event, enum event_kind kind);
+void conn_emit(const struct conn *conn, const struct event *event);
+
+/* Every open connection of this worker: re-judge after a policy change; or close all. */
+void conns_recheck(struct filter *filter);
+void conns_close_all(struct filter *filter, enum close_reason reason);
+
+#endif

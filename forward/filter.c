@@ -1,0 +1,143 @@
+/* filter.c - what one worker needs to filter, begun and ended. */
+#include "forward/filter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "core/privilege.h"
+#include "forward/conn.h"
+#include "forward/listen.h"
+#include "forward/relay.h"
+#include "forward/vet.h"
+
+enum { DESCRIPTORS_KEPT = 128 };        /* for listeners, resolvers, the ring */
+
+/* Two descriptors a connection; each worker has a table of its own. */
+static uint32_t conns_by_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 512;
+	if (limit.rlim_cur <= 2 * DESCRIPTORS_KEPT)
+		return limit.rlim_cur < 64 ? 16 : (uint32_t)limit.rlim_cur / 4;
+	if (limit.rlim_cur > 4000000)
+		return 2000000;
+	return (uint32_t)(limit.rlim_cur - DESCRIPTORS_KEPT) / 2;
+}
+
+static void on_turn(struct loop *loop, void *context)
+{
+	(void)loop;
+	relay_feed_starved(context);
+}
+
+static int open_listeners(struct filter *filter)
+{
+	const struct filter_settings *settings = filter->settings;
+	union addr v4 = { .v4 = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+	union addr v6 = { .v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+	const struct { union addr *addr; uint16_t port; enum conn_kind kind; } all[] = {
+		{ &v4, settings->http_port, CONN_HTTP }, { &v4, settings->https_port, CONN_TLS },
+		{ &v6, settings->http_port, CONN_HTTP }, { &v6, settings->https_port, CONN_TLS },
+	};
+
+	static_assert(ARRAY_LEN(all) == FILTER_LISTENERS_MAX, "a place for each listener");
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		int err;
+
+		addr_set_port(all[i].addr, all[i].port);
+		err = listener_open(filter, all[i].addr, all[i].kind, &filter->listeners[i]);
+		/* A container without IPv6 has no ::1, and nothing to filter there either. */
+		if (err == -EAFNOSUPPORT || (err == -EADDRNOTAVAIL && i >= 2))
+			continue;
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int filter_begin(struct worker *worker)
+{
+	const struct filter_settings *settings = worker->job->context;
+	struct filter *filter = calloc(1, sizeof(*filter));
+	int err;
+
+	worker->work = filter;
+	if (!filter)
+		return -ENOMEM;
+	filter->worker = worker;
+	filter->settings = settings;
+	worker->loop.turn = on_turn;
+	worker->loop.turn_context = filter;
+	if ((err = pool_init(&filter->conns, sizeof(struct conn), conns_by_descriptors())) < 0 ||
+	    (err = pool_init(&filter->vets, VET_SMALL, VETS_SMALL_MAX)) < 0 ||
+	    (err = pool_init(&filter->vet_pages, VET_LARGE, VETS_LARGE_MAX)) < 0 ||
+	    (err = open_listeners(filter)) < 0 ||
+	    (err = privilege_drop_to_socket_work(settings->uid)) < 0)
+		return err;
+	return resolver_open(&worker->loop, settings->mark, &filter->resolver);
+}
+
+static void filter_end(struct worker *worker)
+{
+	struct filter *filter = worker->work;
+
+	if (!filter)
+		return;
+	for (unsigned i = 0; i < FILTER_LISTENERS_MAX; i++)
+		if (filter->listeners[i])
+			listener_close(filter->listeners[i]);
+	conns_close_all(filter, CLOSE_SHUTDOWN);
+	if (filter->resolver)
+		resolver_close(filter->resolver);
+	filter->resolver = NULL;
+}
+
+static bool filter_idle(struct worker *worker)
+{
+	struct filter *filter = worker->work;
+	bool idle = true;
+
+	for (unsigned i = 0; filter && i < FILTER_LISTENERS_MAX; i++)
+		idle = idle && !filter->listeners[i];
+	return idle && (!filter || filter->conns.used == 0) && resolver_ended(&worker->loop);
+}
+
+static void filter_finish(struct worker *worker)
+{
+	struct filter *filter = worker->work;
+
+	if (!filter)
+		return;
+	pool_finish(&filter->conns);
+	pool_finish(&filter->vets);
+	pool_finish(&filter->vet_pages);
+	worker->loop.turn = NULL;
+	free(filter);
+	worker->work = NULL;
+}
+
+const struct worker_job filter_job = {
+	.begin = filter_begin, .end = filter_end, .idle = filter_idle, .finish = filter_finish,
+};
+
+static void recheck(struct post *post)
+{
+	struct filter_recheck *recheck = container_of(post, struct filter_recheck, post);
+
+	atomic_store(&recheck->pending, false);
+	if (recheck->worker->work)
+		conns_recheck(recheck->worker->work);
+}
+
+void filter_recheck_post(struct filter_recheck *recheck_)
+{
+	if (atomic_exchange(&recheck_->pending, true))
+		return;
+	recheck_->post.run = recheck;
+	loop_post(&recheck_->worker->loop, &recheck_->post);
+}

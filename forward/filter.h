@@ -1,0 +1,57 @@
+/* filter.h - what one worker needs to filter: settings, pools, listeners, resolver.
+ * The way of a connection: listen -> vet -> decide -> dial -> relay; each word is a file. */
+#ifndef FORWARD_FILTER_H
+#define FORWARD_FILTER_H
+
+#include "core/loop.h"
+#include "core/options.h"
+#include "core/pool.h"
+#include "core/resolver.h"
+#include "core/worker.h"
+
+struct filter_settings {                /* shared by all workers, never changed */
+	uint16_t http_port, https_port;
+	uint32_t mark, uid;             /* uid 0: sockets stay ours */
+	uint32_t conns_max;             /* each listener, all workers together; 0: no limit */
+	enum destination_check destination_check;
+	bool private_answers;           /* names may resolve to private addresses */
+	bool block_explain;
+	bool ech_block;
+	/* Where the client wanted to go; false: nowhere, it was not redirected. */
+	bool (*original_destination)(int fd, sa_family_t family, union addr *dst);
+	uint64_t hello_timeout_ms, connect_timeout_ms, idle_timeout_ms;
+	uint64_t lifetime_ms;           /* 0: no limit */
+	_Atomic uint32_t *open[2];      /* connections open by kind, over all workers */
+};
+
+enum { FILTER_LISTENERS_MAX = 4 };      /* http and https, IPv4 and IPv6 */
+
+struct filter {
+	struct worker *worker;
+	const struct filter_settings *settings;
+	struct resolver *resolver;
+	struct pool conns;
+	struct pool vets, vet_pages;    /* see vet.h */
+	struct listener *listeners[FILTER_LISTENERS_MAX];
+	struct side *starved;           /* wait for a receive buffer */
+	uint64_t next_conn;             /* ids, unique over workers */
+	uint64_t refused_told_s;        /* last second in which a refusal was told */
+	uint32_t refused_untold;
+};
+
+/* The kernel's answer: SO_ORIGINAL_DST of a redirected connection. */
+bool filter_redirected_from(int fd, sa_family_t family, union addr *dst);
+
+/* The job of a worker: begin, end, idle, finish (worker.h).  context is a filter_settings. */
+extern const struct worker_job filter_job;
+
+/* Any thread: have a worker look at every open connection again, because the policy has changed.
+ * A call while an earlier one is still to be run is one with it. */
+struct filter_recheck {
+	struct worker *worker;
+	_Atomic bool pending;
+	struct post post;
+};
+void filter_recheck_post(struct filter_recheck *recheck);
+
+#endif

@@ -1,0 +1,308 @@
+/* relay.c - copy both ways until both sides have finished.
+ *
+ * A direction is a short queue of received buffers; one send at a time empties it.  A receive is
+ * asked for no more than QUEUE_MAX leaves room for, and ended when small pieces fill the queue; it
+ * begins anew when the queue is empty: a slow reader costs QUEUE_MAX buffers, never memory. */
+#include "forward/relay.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "forward/refuse.h"
+#include "forward/vet.h"
+
+static op_fn on_recv, on_sent;
+
+static enum close_reason lost(const struct side *side)
+{
+	return side->index == CLIENT ? CLOSE_CLIENT_LOST : CLOSE_UPSTREAM_LOST;
+}
+
+static void queue_push(struct bufs *bufs, struct side *from, uint16_t id, uint16_t len)
+{
+	bufs->links[id] = (struct buf_link){ .next = BUF_NONE, .len = len };
+	if (from->queue_len++ == 0)
+		from->queue_head = id;
+	else
+		bufs->links[from->queue_tail].next = id;
+	from->queue_tail = id;
+}
+
+static void queue_pop(struct bufs *bufs, struct side *from)
+{
+	uint16_t id = from->queue_head;
+
+	assert(from->queue_len > 0);
+	from->queue_head = bufs->links[id].next;
+	from->queue_len--;
+	bufs_return(bufs, id);
+}
+
+/* The first n bytes of the queue are dealt with; they are all in its first buffer. */
+static void queue_consume(struct bufs *bufs, struct side *from, size_t n)
+{
+	struct buf_link *link = &bufs->links[from->queue_head];
+
+	assert(n <= (size_t)(link->len - link->at));
+	link->at = (uint16_t)(link->at + n);
+	if (link->at == link->len)
+		queue_pop(bufs, from);
+}
+
+void relay_drop_queue(struct side *side)
+{
+	struct conn *conn = side_conn(side);
+	struct filter *filter = conn->filter;
+
+	while (side->queue_len > 0)
+		queue_pop(&conn->owner.loop->bufs, side);
+	side->cleared = 0;
+	if (!side->is_starved)
+		return;
+	for (struct side **at = &filter->starved; *at; at = &(*at)->next_starved) {
+		if (*at == side) {
+			*at = side->next_starved;
+			break;
+		}
+	}
+	side->is_starved = false;
+}
+
+void relay_receive(struct side *side)
+{
+	/* While a last word is said nothing is queued: see discard(). */
+	unsigned queued = side_conn(side)->state == CONN_ENDING ? 0 : side->queue_len;
+
+	if (op_idle(&side->rx) && !side->eof && !side->is_starved && queued < QUEUE_MAX)
+		op_recv_multi(&side->rx, side->fd, QUEUE_MAX - queued, on_recv);
+}
+
+/* No buffer was free: try again when others have given some back. */
+static void starve(struct side *side)
+{
+	struct filter *filter = side_conn(side)->filter;
+
+	metric_add(&filter->worker->metrics.bufs_starved, 1);
+	if (side->is_starved)
+		return;
+	side->is_starved = true;
+	side->next_starved = filter->starved;
+	filter->starved = side;
+}
+
+void relay_feed_starved(struct filter *filter)
+{
+	struct side *side = filter->starved;
+	struct bufs *bufs = &filter->worker->loop.bufs;
+
+	if (!side || (bufs->lent == bufs->filled && !bufs_grow(bufs)))
+		return;
+	filter->starved = NULL;
+	while (side) {
+		struct side *next = side->next_starved;
+
+		side->is_starved = false;
+		if (!side_conn(side)->owner.closing)
+			relay_receive(side);
+		side = next;
+	}
+}
+
+/* The direction that begins at `from` has nothing left and will get nothing more. */
+static void finish(struct side *from)
+{
+	struct conn *conn = side_conn(from);
+	struct side *to = side_peer(from);
+
+	if (from->broken && conn->state != CONN_RELAYING)
+		return conn_reset(conn, lost(from));
+	if (from->index == CLIENT && !vet_client_eof(conn))
+		return;
+	if (conn->state != CONN_RELAYING)
+		return;                         /* dialling: pumped again when connected */
+	if (from->broken)
+		return conn_reset(conn, lost(from));
+	if (!to->shut) {
+		to->shut = true;
+		(void)shutdown(to->fd, SHUT_WR);
+	}
+	if (from->shut)
+		conn_close(conn, CLOSE_DONE);
+}
+
+/* Bytes at the head of the queue that may be sent now; 0: none, and *go_on says whether to look
+ * again. */
+static size_t clear_to_send(struct side *from, bool *go_on)
+{
+	struct conn *conn = side_conn(from);
+	struct bufs *bufs = &conn->owner.loop->bufs;
+	const struct buf_link *link = &bufs->links[from->queue_head];
+	const uint8_t *data = buf_at(bufs, from->queue_head) + link->at;
+	size_t len = (size_t)(link->len - link->at);
+
+	*go_on = false;
+	if (from->cleared > 0 || conn->vet_mode == VET_BLIND)
+		return from->cleared > 0 ? from->cleared : len;
+	if (from->index == UPSTREAM)
+		return vet_server(conn, data, len) ? len : 0;
+	switch (vet_client(conn, data, &len)) {
+	case VET_PASSES:
+		assert(len > 0);
+		return len;
+	case VET_TAKEN:
+		queue_consume(bufs, from, len);
+		*go_on = true;
+		return 0;
+	case VET_HOLDS:
+	case VET_CLOSED:
+		break;
+	}
+	return 0;
+}
+
+/* A vetted hello or head goes before what stands behind it in the queue. */
+static bool send_vetted(struct conn *conn)
+{
+	struct side *to = &conn->side[UPSTREAM];
+	struct vet *vet = conn->vet;
+
+	if (!vet || vet->sent == vet->pass || conn->state != CONN_RELAYING)
+		return false;
+	conn->sending_vet = true;
+	op_send(&to->tx, to->fd, vet->data + vet->sent, vet->pass - vet->sent, on_sent);
+	return true;
+}
+
+void relay_pump(struct side *from)
+{
+	struct conn *conn = side_conn(from);
+	struct bufs *bufs = &conn->owner.loop->bufs;
+	struct side *to = side_peer(from);
+	bool go_on = true;
+
+	while (go_on) {
+		size_t len;
+
+		if (conn->owner.closing || conn->state == CONN_ENDING || !op_idle(&to->tx))
+			return;
+		if (from->index == CLIENT && send_vetted(conn))
+			return;
+		if (from->deaf)
+			relay_drop_queue(from);
+		if (from->queue_len == 0)
+			break;
+		len = clear_to_send(from, &go_on);
+		if (len > 0) {
+			const struct buf_link *link = &bufs->links[from->queue_head];
+
+			from->cleared = (uint16_t)len;
+			op_send(&to->tx, to->fd, buf_at(bufs, from->queue_head) + link->at, len,
+				on_sent);
+			return;
+		}
+	}
+	if (from->queue_len > 0)
+		return;
+	if (from->eof)
+		finish(from);
+	else if (!from->deaf)
+		relay_receive(from);
+}
+
+/* Go on while there is room.  Else the other side is slower than this one: stop receiving until the
+ * queue is empty. */
+static void throttle(struct side *from)
+{
+	if (from->queue_len < QUEUE_MAX) {
+		if (!from->deaf)
+			relay_receive(from);
+	} else if (!op_idle(&from->rx) && op_idle(&from->cancel)) {
+		op_cancel(&from->cancel, &from->rx);
+	}
+}
+
+/* While a last word is being read, what the client still sends is dropped. */
+static void discard(struct side *from, uint16_t id, int res)
+{
+	struct conn *conn = side_conn(from);
+
+	if (id != BUF_NONE)
+		bufs_return(&conn->owner.loop->bufs, id);
+	if (res > 0 || res == -ENOBUFS)
+		return from->index == CLIENT ? relay_receive(from) : (void)0;
+	if (from->index == CLIENT)
+		conn_close(conn, conn->reason);
+}
+
+static void on_recv(struct op *op, int res, uint32_t flags)
+{
+	struct side *from = container_of(op, struct side, rx);
+	struct conn *conn = side_conn(from);
+	struct bufs *bufs = &conn->owner.loop->bufs;
+	uint16_t id = buf_of(flags);
+
+	conn->active_ms = conn->owner.loop->now_ms;
+	if (conn->state == CONN_ENDING)
+		return discard(from, id, res);
+	if (res > 0) {
+		assert(id != BUF_NONE);
+		queue_push(bufs, from, id, (uint16_t)res);
+	} else if (id != BUF_NONE) {
+		bufs_return(bufs, id);
+	}
+	if (res == -ENOBUFS) {
+		starve(from);
+	} else if (res == 0) {
+		from->eof = true;
+	} else if (res < 0 && res != -ECANCELED) {
+		from->eof = true;
+		from->broken = true;
+	}
+	relay_pump(from);
+	if (!conn->owner.closing && conn->state != CONN_ENDING)
+		throttle(from);
+}
+
+/* Sending to this side failed: it is gone, or will read no more.  What it sent before may still be
+ * on its way to the other side; its receive says when that is all. */
+static void send_failed(struct side *to)
+{
+	struct side *from = side_peer(to);
+
+	relay_drop_queue(from);
+	from->deaf = true;
+	to->broken = true;
+	if (to->eof)
+		relay_pump(to);
+	else
+		relay_receive(to);
+}
+
+static void on_sent(struct op *op, int res, uint32_t flags)
+{
+	struct side *to = container_of(op, struct side, tx);
+	struct side *from = side_peer(to);
+	struct conn *conn = side_conn(to);
+
+	(void)flags;
+	conn->active_ms = conn->owner.loop->now_ms;
+	if (conn->state == CONN_ENDING)
+		return;
+	if (from->index == CLIENT && conn->sending_vet) {
+		conn->sending_vet = false;
+		if (res >= 0) {
+			conn->vet->sent += (uint32_t)res;
+			from->bytes += (uint32_t)res;
+			if (conn->vet->sent == conn->vet->pass)
+				vet_sent(conn);
+		}
+	} else if (res >= 0) {
+		from->cleared = (uint16_t)(from->cleared - res);
+		from->bytes += (uint32_t)res;
+		queue_consume(&conn->owner.loop->bufs, from, (size_t)res);
+	}
+	if (res < 0)
+		return send_failed(to);
+	relay_pump(from);
+}

@@ -1,0 +1,288 @@
+/* test_conn.c - whole conversations through the filter's state machine, closed at every
+ * completion: each time everything must be given back.
+ *
+ * Runs in a network namespace of its own, because what may be dialled is never on loopback. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "core/policy.h"
+#include "forward/conn.h"
+#include "forward/filter.h"
+
+#define ORIGIN "203.0.113.7"
+
+static struct worker worker;
+static struct filter_settings settings;
+static struct worker_job job;
+static _Atomic uint32_t open_count[2];
+static int origin_fd, event_fd;
+static union addr origin, listener;
+
+static bool to_origin(int fd, sa_family_t family, union addr *dst)
+{
+	(void)fd;
+	(void)family;
+	*dst = origin;
+	return true;
+}
+
+/* lo gets the origin's address as a second one. */
+static bool own_world(void)
+{
+	struct ifreq request = { .ifr_name = "lo" };
+	struct sockaddr_in *addr = (struct sockaddr_in *)&request.ifr_addr;
+	int fd;
+	bool ok;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	request.ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK;
+	ok = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "lo:1");
+	addr->sin_family = AF_INET;
+	inet_pton(AF_INET, ORIGIN, &addr->sin_addr);
+	ok = ok && ioctl(fd, SIOCSIFADDR, &request) == 0;
+	close(fd);
+	return ok;
+}
+
+static int listen_on(const char *ip, union addr *addr)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*addr);
+
+	assert_true(addr_parse(str_of(ip), addr));
+	assert_int_equal(bind(fd, &addr->sa, addr_len(addr)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, &addr->sa, &len), 0);
+	return fd;
+}
+
+/* The origin echoes until the client has finished. */
+static void *echo(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept(origin_fd, NULL, NULL)) >= 0) {
+		char text[4096];
+		ssize_t n;
+
+		while ((n = recv(fd, text, sizeof(text), 0)) > 0)
+			if (send(fd, text, (size_t)n, MSG_NOSIGNAL) < n)
+				break;
+		close(fd);
+	}
+	return NULL;
+}
+
+struct client {
+	const char *text;
+	size_t body;                    /* zeros behind the text */
+	size_t got;
+	int end;                        /* 0: FIN, errno otherwise */
+};
+
+static void *converse(void *arg)
+{
+	struct client *client = arg;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static char zeros[65536];
+	char text[65536];
+	ssize_t n = 0;
+
+	if (connect(fd, &listener.sa, addr_len(&listener)) == 0) {
+		(void)!send(fd, client->text, strlen(client->text), MSG_NOSIGNAL);
+		if (client->body > 0)
+			(void)!send(fd, zeros, client->body, MSG_NOSIGNAL);
+		(void)shutdown(fd, SHUT_WR);
+		while ((n = recv(fd, text, sizeof(text), 0)) > 0)
+			client->got += (size_t)n;
+	}
+	client->end = n < 0 ? errno : 0;
+	close(fd);
+	return NULL;
+}
+
+static int begin(void **state)
+{
+	const char *error;
+	struct policy *policy;
+	struct policy_error policy_error;
+	union addr any_port;
+
+	(void)state;
+	memset(&worker, 0, sizeof(worker));
+	settings = (struct filter_settings){
+		.mark = 1, .destination_check = DESTINATION_OFF, .private_answers = true,
+		.hello_timeout_ms = 5000, .connect_timeout_ms = 5000, .idle_timeout_ms = 60000,
+		.open = { &open_count[0], &open_count[1] },
+		.original_destination = to_origin,
+	};
+	job = filter_job;
+	job.context = &settings;
+	worker.job = &job;
+	worker.wake_fd = eventfd(0, EFD_CLOEXEC);
+	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(event_ring_init(&worker.events, 1024, event_fd), 0);
+	assert_int_equal(resolver_configure("203.0.113.53:53", NULL, &error), 0);
+	assert_int_equal(policy_from_lists(NULL, "allowed.test", &policy, &policy_error), 0);
+	policy_set_current(policy);
+	/* Two free ports, found by binding to port 0 and letting go. */
+	close(listen_on("127.0.0.1", &any_port));
+	settings.http_port = addr_port(&any_port);
+	close(listen_on("127.0.0.1", &any_port));
+	settings.https_port = addr_port(&any_port);
+	assert_int_equal(loop_init(&worker.loop, 64, 16, worker.wake_fd), 0);
+	assert_int_equal(filter_job.begin(&worker), 0);
+	addr_parse(STR("127.0.0.1"), &listener);
+	addr_set_port(&listener, settings.http_port);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	filter_job.end(&worker);
+	while (!filter_job.idle(&worker))
+		assert_int_equal(loop_step(&worker.loop), 0);
+	filter_job.finish(&worker);
+	assert_int_equal(worker.loop.bufs.lent, 0);
+	loop_finish(&worker.loop);
+	event_ring_finish(worker.events);
+	close(worker.wake_fd);
+	close(event_fd);
+	return 0;
+}
+
+/* One conversation; all connections are closed after `close_at` completions (0: never).  Returns
+ * how many completions it took. */
+static unsigned conversation(struct client *client, unsigned close_at)
+{
+	struct filter *filter = worker.work;
+	uint64_t before = atomic_load(&worker.metrics.conns_closed), first;
+	pthread_t thread;
+	unsigned steps = 0;
+
+	worker.loop.batch_max = 1;
+	first = worker.loop.completions;
+	assert_int_equal(pthread_create(&thread, NULL, converse, client), 0);
+	while (atomic_load(&worker.metrics.conns_closed) == before) {
+		assert_int_equal(loop_step(&worker.loop), 0);
+		if (worker.loop.completions - first >= close_at && close_at > 0)
+			conns_close_all(filter, CLOSE_SHUTDOWN);
+		steps = (unsigned)(worker.loop.completions - first);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(filter->conns.used, 0);
+	assert_int_equal(filter->vets.used, 0);
+	assert_int_equal(filter->vet_pages.used, 0);
+	assert_int_equal(worker.loop.bufs.lent, 0);
+	assert_int_equal(atomic_load(&open_count[CONN_HTTP]), 0);
+	return steps;
+}
+
+static const char allowed[] = "POST / HTTP/1.1\r\nHost: allowed.test\r\nContent-Length: 40000\r\n\r\n";
+static const char blocked[] = "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n";
+
+static void an_allowed_conversation_arrives_whole_in_both_directions(void **state)
+{
+	struct client client = { .text = allowed, .body = 40000 };
+
+	(void)state;
+	conversation(&client, 0);
+	assert_int_equal(client.end, 0);
+	assert_int_equal(client.got, strlen(allowed) + 40000);
+	assert_int_equal(atomic_load(&worker.metrics.conns_allowed), 1);
+}
+
+static void a_blocked_conversation_is_reset_and_says_nothing(void **state)
+{
+	struct client client = { .text = blocked };
+
+	(void)state;
+	conversation(&client, 0);
+	assert_int_equal(client.end, ECONNRESET);
+	assert_int_equal(client.got, 0);
+	assert_int_equal(atomic_load(&worker.metrics.conns_blocked), 1);
+}
+
+static void a_blocked_conversation_can_be_explained(void **state)
+{
+	struct client client = { .text = blocked };
+
+	(void)state;
+	settings.block_explain = true;
+	conversation(&client, 0);
+	assert_int_equal(client.end, 0);
+	assert_true(client.got > 20);
+}
+
+static void closing_at_any_completion_gives_everything_back(void **state)
+{
+	const struct client kinds[] = { { .text = allowed, .body = 40000 }, { .text = blocked },
+					{ .text = "GET / HTTP/1.1\r\nHo" } };
+
+	(void)state;
+	for (unsigned explain = 0; explain < 2; explain++) {
+		settings.block_explain = explain;
+		for (unsigned kind = 0; kind < ARRAY_LEN(kinds); kind++) {
+			unsigned longest = 1;
+
+			for (unsigned close_at = 1; close_at <= longest + 2; close_at++) {
+				struct client client = kinds[kind];
+				unsigned steps = conversation(&client, close_at);
+
+				if (steps > longest && longest < 200)
+					longest = steps;
+			}
+			assert_true(longest > 2);
+		}
+	}
+}
+
+static int make_world(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	if (!own_world()) {
+		print_message("needs root: 0 of its tests run\n");
+		exit(77);
+	}
+	origin_fd = listen_on(ORIGIN, &origin);
+	assert_int_equal(pthread_create(&thread, NULL, echo, NULL), 0);
+	pthread_detach(thread);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			an_allowed_conversation_arrives_whole_in_both_directions, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_blocked_conversation_is_reset_and_says_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(a_blocked_conversation_can_be_explained, begin, end),
+		cmocka_unit_test_setup_teardown(closing_at_any_completion_gives_everything_back, begin,
+						end),
+	};
+
+	return cmocka_run_group_tests(tests, make_world, NULL);
+}
