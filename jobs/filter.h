@@ -1,0 +1,50 @@
+/* filter.h - the running filter as the control thread sees it. */
+#ifndef JOBS_FILTER_H
+#define JOBS_FILTER_H
+
+#include "core/control.h"
+#include "core/options.h"
+#include "core/worker.h"
+#include "forward/filter.h"
+#include "jobs/source.h"
+#include "netfilter/nflog.h"
+#include "netfilter/nft.h"
+
+struct reload {                         /* jobs/reload.c */
+	struct policy_source source;
+	struct watch inotify, recheck;
+	int folder_watch, file_watch;
+	uint64_t failed_hash;           /* of what could not be read or compiled last */
+	uint64_t seen_hash[4];          /* of what was read last and is not in force */
+	bool stale_told;
+};
+
+struct running {
+	struct options options;
+	struct control control;
+	struct filter_settings settings;
+	_Atomic uint32_t open[2];
+	struct worker_job job;
+	struct workers workers;
+	struct filter_recheck *rechecks;
+	struct nft *nft;
+	struct instance *instance;
+	struct nft_rules rules;
+	struct nflog_reader *nflog;
+	bool nflog_failing;
+	int event_fd;
+	struct reload reload;
+	struct watch signals, events, tick, nflog_watch, nft_watch;
+	uint64_t events_dropped;
+};
+
+/* Rules for this policy: settings and options as they are, its addresses. */
+void rules_for_policy(struct running *running, const struct policy *policy);
+
+/* Watch the policy file and its folder.  A failing watch is no error: there is the re-check. */
+int reload_init(struct running *running);
+void reload_finish(struct running *running);
+/* Read and apply it now, also when nothing seems to have changed (SIGHUP). */
+void reload_now(struct running *running);
+
+#endif

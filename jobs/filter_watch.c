@@ -1,0 +1,199 @@
+/* filter_watch.c - what the control thread of a running filter listens to. */
+#include "jobs/filter_watch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/quiet.h"
+
+enum { TICK_MS = 1000 };
+
+void filter_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+}
+
+static void tell_metrics(struct running *running)
+{
+	struct metrics total = { 0 };
+
+	for (unsigned i = 0; i < running->workers.count; i++)
+		metrics_sum(&total, &running->workers.all[i].metrics);
+
+	const struct log_field fields[] = {
+#define METRIC(name, text) log_uint(#name, total.name),
+#include "core/metrics.def"
+#undef METRIC
+		log_uint("events_dropped", running->events_dropped),
+		{ .type = LOG_END },
+	};
+
+	log_line(LOG_LEVEL_INFO, 0, "metrics", false, fields);
+}
+
+static void on_signal(struct watch *watch)
+{
+	struct running *running = container_of(watch, struct running, signals);
+	struct signalfd_siginfo info;
+
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGHUP:
+		log_reopen();
+		reload_now(running);
+		break;
+	case SIGUSR1:
+		tell_metrics(running);
+		break;
+	default:
+		log_info("shutdown.signal", log_str("signal", strsignal((int)info.ssi_signo)),
+			 log_str("note", "the rules stay: this namespace is closed; "
+					 "ringfence filter --off opens it"));
+		running->control.stop = true;
+	}
+}
+
+void filter_watch_drain(struct running *running)
+{
+	struct event event;
+	uint64_t dropped = 0;
+
+	for (unsigned i = 0; i < running->workers.count; i++) {
+		struct event_ring *ring = running->workers.all[i].events;
+
+		if (!ring)
+			continue;
+		while (event_take(ring, &event))
+			event_log(&event);
+		dropped += event_dropped(ring);
+	}
+	if (dropped > running->events_dropped)
+		log_warn("events.dropped", log_uint("count", dropped - running->events_dropped),
+			 log_str("note", "more events than the log takes"));
+	running->events_dropped = dropped;
+}
+
+static void on_events(struct watch *watch)
+{
+	uint64_t count;
+
+	(void)!read(watch->fd, &count, sizeof(count));
+	filter_watch_drain(container_of(watch, struct running, events));
+}
+
+static void tell_packet(void *context, const struct event *event)
+{
+	(void)context;
+	event_log(event);
+}
+
+static void on_nflog(struct watch *watch)
+{
+	(void)nflog_reader_read(container_of(watch, struct running, nflog_watch)->nflog);
+}
+
+/* Bind the log group; another process may hold it for now: told once, tried every second. */
+static void open_nflog(struct running *running)
+{
+	const struct nft_rules *rules = &running->rules;
+	int err = nflog_reader_open(rules->nflog_group, rules->nflog_snaplen, rules->nflog_qthresh,
+			     tell_packet, running, &running->nflog);
+
+	if (err < 0) {
+		if (!running->nflog_failing)
+			log_warn("nflog.stream_error", log_str("err", strerror(-err)),
+				 log_uint("group", rules->nflog_group),
+				 log_str("note", "blocked packets are not logged; trying again: is another "
+						 "program on this NFLOG_GROUP?"));
+		running->nflog_failing = true;
+		running->nflog = NULL;
+		return;
+	}
+	running->nflog_failing = false;
+	running->nflog_watch.fd = nflog_reader_fd(running->nflog);
+	(void)control_add(&running->control, &running->nflog_watch);
+	log_info("nflog.listen", log_uint("group", rules->nflog_group));
+}
+
+static void on_tick(struct watch *watch)
+{
+	struct running *running = container_of(watch, struct running, tick);
+
+	control_tick_read(watch->fd);
+	if (running->nflog)
+		nflog_reader_tick(running->nflog);
+	else
+		open_nflog(running);
+	quiet_reclaim();
+}
+
+/* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
+static void on_rules_changed(struct watch *watch)
+{
+	struct running *running = container_of(watch, struct running, nft_watch);
+	int err;
+
+	if (!nft_watch_read(running->nft, watch->fd) || nft_verify(running->nft) == 1)
+		return;
+	err = nft_install(running->nft, &running->rules);
+	if (err < 0)
+		log_error("nftables.restore_failed", log_str("err", nft_error(running->nft)));
+	else
+		log_error("nftables.restored", log_str("note", "another program changed or removed our "
+			  "rules: connections may have left meanwhile"));
+}
+
+static int watch(struct running *running, struct watch *watch_, int fd,
+		 void (*ready)(struct watch *watch))
+{
+	*watch_ = (struct watch){ .fd = fd, .ready = ready };
+	return fd < 0 ? fd : control_add(&running->control, watch_);
+}
+
+void filter_watch_none(struct running *running)
+{
+	running->signals.fd = running->tick.fd = running->nft_watch.fd = -1;
+	running->events.fd = running->nflog_watch.fd = -1;
+}
+
+int filter_watch_init(struct running *running)
+{
+	sigset_t set;
+	int signal_fd, err;
+
+	filter_signals(&set);
+	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if ((err = watch(running, &running->signals, signal_fd, on_signal)) < 0 ||
+	    (err = watch(running, &running->events, running->event_fd, on_events)) < 0 ||
+	    (err = watch(running, &running->tick, control_tick_open(TICK_MS, TICK_MS), on_tick)) < 0)
+		return err;
+	if (watch(running, &running->nft_watch, nft_watch_open(), on_rules_changed) < 0)
+		log_warn("nftables.watch_failed",
+			 log_str("note", "changes by other programs are not seen"));
+	running->nflog_watch = (struct watch){ .fd = -1, .ready = on_nflog };
+	open_nflog(running);
+	filter_watch_drain(running);
+	return 0;
+}
+
+void filter_watch_finish(struct running *running)
+{
+	if (running->nflog) {
+		nflog_reader_tick(running->nflog);
+		nflog_reader_close(running->nflog);
+	}
+	if (running->signals.fd >= 0)
+		close(running->signals.fd);
+	if (running->tick.fd >= 0)
+		close(running->tick.fd);
+	if (running->nft_watch.fd >= 0)
+		close(running->nft_watch.fd);
+}

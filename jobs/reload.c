@@ -1,0 +1,277 @@
+/* reload.c - a new policy while everything runs: kernel rules first, then names, in one go each.
+ * A policy that cannot be read or compiled changes nothing and is told once.
+ *
+ * A file that is written in place is empty at first, then half there, and may well be valid both
+ * times.  So it is read when a writer has closed it or when it was moved into its place, not
+ * while it changes; and what the re-check alone has seen is taken when it is still the same at the
+ * next one. */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "jobs/filter.h"
+
+enum {
+	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
+	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
+		  IN_DELETE_SELF,
+};
+
+void rules_for_policy(struct running *running, const struct policy *policy)
+{
+	struct nft_rules *rules = &running->rules;
+
+	rules->allowed_v4 = policy->ranges;
+	rules->allowed_v4_count = policy->ranges_v4;
+	rules->allowed_v6 = policy->ranges_v6 > 0 ? policy->ranges + policy->ranges_v4 : NULL;
+	rules->allowed_v6_count = policy->ranges_v6;
+}
+
+static bool same_ranges(const struct policy *a, const struct policy *b)
+{
+	size_t count = a->ranges_v4 + a->ranges_v6;
+
+	if (a->ranges_v4 != b->ranges_v4 || a->ranges_v6 != b->ranges_v6)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!addr_equal_ip(&a->ranges[i].first, &b->ranges[i].first) ||
+		    !addr_equal_ip(&a->ranges[i].last, &b->ranges[i].last))
+			return false;
+	return true;
+}
+
+/* FNV-1a: enough to know that the same complaint was made before. */
+static uint64_t text_hash(const char *text)
+{
+	uint64_t hash = 14695981039346656037ULL;
+
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * 1099511628211ULL;
+	return hash;
+}
+
+static void complain(struct running *running, const char *event, const char *text)
+{
+	uint64_t hash = text_hash(text);
+
+	if (running->reload.failed_hash == hash)
+		return;
+	running->reload.failed_hash = hash;
+	log_error(event, log_str("err", text),
+		  log_str("note", "the policy in force before stays in force"));
+}
+
+static void hash_text(const struct policy *policy, char out[17])
+{
+	snprintf(out, 17, "%016llx", (unsigned long long)policy->hash[0]);
+}
+
+static void tell_applied(const struct policy *old, const struct policy *new)
+{
+	char changes[512], hash[17];
+
+	hash_text(new, hash);
+	log_info("policy.reloaded", log_str("hash", hash),
+		 log_uint("domain_count", new->domain_count), log_uint("ip_count", new->ip_count),
+		 log_uint("deny_domain_count", 0), log_uint("deny_ip_count", 0));
+	log_info("policy.applied", log_str("mode", "https"),
+		 log_uint("filter_count", new->domain_count),
+		 log_str("changes", policy_diff(old, new, changes, sizeof(changes))));
+}
+
+static void apply(struct running *running, struct policy *policy)
+{
+	const struct policy *old = policy_current();
+	char text[300];
+	int err = 0;
+
+	rules_for_policy(running, policy);
+	if (!same_ranges(old, policy))
+		err = nft_install(running->nft, &running->rules);
+	if (err < 0) {
+		snprintf(text, sizeof(text), "nftables: %s: %s", nft_error(running->nft),
+			 strerror(-err));
+		complain(running, "policy.reload_failed", text);
+		rules_for_policy(running, old);
+		policy_free(policy);
+		return;
+	}
+	running->reload.failed_hash = 0;
+	policy_set_current(policy);
+	tell_applied(old, policy);      /* in force by now; old is freed at a later quiet point */
+	for (unsigned i = 0; i < running->workers.count; i++)
+		filter_recheck_post(&running->rechecks[i]);
+}
+
+static void tell_stale(struct reload *reload)
+{
+	struct stat stat_;
+	bool stale = stat(reload->source.path, &stat_) == 0 && stat_.st_nlink == 0;
+
+	if (stale && !reload->stale_told)
+		log_warn("policy.stale_inode", log_str("path", reload->source.path),
+			 log_str("note", "the file was replaced behind a single-file mount: edits do not "
+					 "arrive; mount its folder, or restart the container"));
+	reload->stale_told = stale;
+}
+
+/* What makes us read the policy: a finished change, the re-check, or SIGHUP. */
+enum cause { CHANGED, RECHECKED, ASKED };
+
+/* Is it new, and may it be taken? */
+static bool is_news(struct reload *reload, const struct policy *policy, enum cause cause)
+{
+	bool seen_before = memcmp(reload->seen_hash, policy->hash, sizeof(policy->hash)) == 0;
+
+	if (cause == ASKED)
+		return true;
+	if (memcmp(policy_current()->hash, policy->hash, sizeof(policy->hash)) == 0) {
+		reload->failed_hash = 0;
+		return false;
+	}
+	memcpy(reload->seen_hash, policy->hash, sizeof(policy->hash));
+	return cause == CHANGED || seen_before;
+}
+
+static void read_policy(struct running *running, enum cause cause)
+{
+	struct reload *reload = &running->reload;
+	struct policy *policy;
+	struct policy_error error;
+	char text[1024], hash[2][17];
+	int err = policy_source_read(&reload->source, &policy, &error);
+
+	if (err == -ENOENT && cause == CHANGED)
+		return;                 /* some editors move it away and write a new one */
+	if (err < 0) {
+		policy_source_error(&reload->source, &error, text, sizeof(text));
+		complain(running, err == -EINVAL && error.line ? "policy.reload_failed" :
+				  "policy.read_error", text);
+		return;
+	}
+	if (!is_news(reload, policy, cause)) {
+		policy_free(policy);
+		return;
+	}
+	hash_text(policy_current(), hash[0]);
+	hash_text(policy, hash[1]);
+	log_info("policy.change_detected", log_str("old_hash", hash[0]),
+		 log_str("new_hash", hash[1]));
+	apply(running, policy);
+}
+
+void reload_now(struct running *running)
+{
+	read_policy(running, ASKED);
+}
+
+/* Watch again what may have been replaced; the kernel returns the same watch when it was not. */
+static void watch_again(struct reload *reload)
+{
+	char folder[4096];
+	int before = reload->file_watch;
+
+	text_copy(folder, sizeof(folder), reload->source.path);
+	reload->folder_watch = inotify_add_watch(reload->inotify.fd, dirname(folder), WATCHED);
+	reload->file_watch = inotify_add_watch(reload->inotify.fd, reload->source.path, WATCHED);
+	if (before > 0 && before != reload->file_watch)
+		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away: no longer ours */
+}
+
+static bool is_link_beside(const char *policy_path, const char *name)
+{
+	char folder[4096], path[4096 + NAME_MAX + 2];
+	struct stat stat_;
+
+	text_copy(folder, sizeof(folder), policy_path);
+	snprintf(path, sizeof(path), "%s/%s", dirname(folder), name);
+	return lstat(path, &stat_) == 0 && S_ISLNK(stat_.st_mode);
+}
+
+/* Does the event end a change?  A new link is complete, a new file is about to be written.  Of its
+ * neighbours only what is moved or linked matters: the path may lead through them. */
+static bool is_end(const char *policy_path, const struct inotify_event *event)
+{
+	const char *slash = strrchr(policy_path, '/');
+	const char *name = slash ? slash + 1 : policy_path;
+
+	if (event->mask & IN_CREATE)
+		return is_link_beside(policy_path, event->name);
+	if (event->len > 0 && strcmp(event->name, name) != 0)
+		return event->mask & IN_MOVED_TO;
+	return (event->mask & IN_IGNORED) == 0;
+}
+
+static void on_inotify(struct watch *watch)
+{
+	struct running *running = container_of(watch, struct running, reload.inotify);
+	_Alignas(struct inotify_event) char bytes[4096];
+	bool changed = false;
+	ssize_t len;
+
+	while ((len = read(watch->fd, bytes, sizeof(bytes))) > 0) {
+		for (char *at = bytes; at < bytes + len; ) {
+			const struct inotify_event *event = (const void *)at;
+
+			changed |= is_end(running->reload.source.path, event);
+			at += sizeof(*event) + event->len;
+		}
+	}
+	watch_again(&running->reload);
+	tell_stale(&running->reload);
+	if (changed)
+		read_policy(running, CHANGED);
+}
+
+static void on_recheck(struct watch *watch)
+{
+	struct running *running = container_of(watch, struct running, reload.recheck);
+
+	control_tick_read(watch->fd);
+	watch_again(&running->reload);
+	tell_stale(&running->reload);
+	read_policy(running, RECHECKED);
+}
+
+int reload_init(struct running *running)
+{
+	struct reload *reload = &running->reload;
+	int err;
+
+	reload->inotify = (struct watch){ .fd = -1, .ready = on_inotify };
+	reload->recheck = (struct watch){ .fd = -1, .ready = on_recheck };
+	if (!reload->source.path)
+		return 0;
+	reload->recheck.fd = control_tick_open(RECHECK_MS, RECHECK_MS);
+	if (reload->recheck.fd < 0)
+		return reload->recheck.fd;
+	err = control_add(&running->control, &reload->recheck);
+	if (err < 0)
+		return err;
+	reload->inotify.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (reload->inotify.fd < 0 || control_add(&running->control, &reload->inotify) < 0)
+		log_warn("policy.watch_failed", log_str("note", "changes are seen every 5 s only"));
+	else
+		watch_again(reload);
+	log_info("policy.watcher_started", log_str("path", reload->source.path));
+	/* An edit between the first reading and the watch. */
+	read_policy(running, CHANGED);
+	return 0;
+}
+
+void reload_finish(struct running *running)
+{
+	struct reload *reload = &running->reload;
+
+	if (reload->inotify.fd >= 0)
+		close(reload->inotify.fd);
+	if (reload->recheck.fd >= 0)
+		close(reload->recheck.fd);
+}

@@ -1,0 +1,25 @@
+/* source.h - where the policy comes from: a file that is watched, or the ALLOWLIST_* variables. */
+#ifndef JOBS_SOURCE_H
+#define JOBS_SOURCE_H
+
+#include "core/options.h"
+#include "core/policy.h"
+
+struct policy_source {
+	const char *path;               /* NULL: the variables, which never change */
+	const char *ips, *domains;
+	const char *note;               /* event to log about the choice of path, or NULL */
+};
+
+/* Choose by the options (spec g0efilter 2.1, POLICY_PATH). */
+void policy_source_choose(struct policy_source *source, const struct options *options);
+
+/* Read and compile.  0; -EINVAL with *error; another -errno of reading the file, *error says it. */
+int policy_source_read(const struct policy_source *source, struct policy **policy,
+		       struct policy_error *error);
+
+/* One line for log and console: "policy.yaml:7:5: ...". */
+const char *policy_source_error(const struct policy_source *source,
+				const struct policy_error *error, char *out, size_t size);
+
+#endif
