@@ -15,12 +15,13 @@ enum { BATCH_MAX = 256 };
 
 static op_fn on_wake;
 
-static uint64_t clock_ms(void)
+static void read_clock(struct loop *loop)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	loop->now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	loop->now_ms = loop->now_us / 1000;
 }
 
 /* Without a limit a multishot receive takes dozens of buffers before a cancel reaches it.
@@ -66,7 +67,7 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	loop->batch_max = BATCH_MAX;
 	loop->owner = (struct owner){ .loop = loop };
 	loop->wake.owner = &loop->owner;
-	loop->now_ms = clock_ms();
+	read_clock(loop);
 	timers_init(&loop->timers, loop->now_ms);
 	err = io_uring_queue_init_params(entries, &loop->ring, &params);
 	if (err < 0)
@@ -152,11 +153,12 @@ static void drop_buf(struct op *op, int res, uint32_t flags)
 void op_accept(struct op *op, int fd, op_fn *done)
 {
 	struct io_uring_sqe *sqe = op_arm(op, done, drop_fd);
+	int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;       /* requests wait all the same */
 
 	if (features.accept_multishot)
-		io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+		io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, flags);
 	else
-		io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+		io_uring_prep_accept(sqe, fd, NULL, NULL, flags);
 	op_ready(sqe, op);
 }
 
@@ -330,21 +332,33 @@ void loop_post(struct loop *loop, struct post *post)
 		(void)!write(loop->wake_fd, &one, sizeof(one));
 }
 
-int loop_step(struct loop *loop)
+/* Microseconds until a timer or the wished-for turn; -1: for ever. */
+static int64_t wait_at_most(const struct loop *loop)
 {
 	int64_t wait_ms = timers_wait_ms(&loop->timers, loop->now_ms);
-	struct __kernel_timespec timeout = { .tv_sec = wait_ms / 1000,
-					     .tv_nsec = wait_ms % 1000 * 1000000 };
+	int64_t wait_us = wait_ms < 0 ? -1 : wait_ms * 1000;
+	int64_t wish_us = (int64_t)(loop->wake_us - loop->now_us);
+
+	if (loop->wake_us == 0 || (wait_us >= 0 && wait_us < wish_us))
+		return wait_us;
+	return wish_us > 0 ? wish_us : 0;
+}
+
+int loop_step(struct loop *loop)
+{
+	int64_t wait_us = wait_at_most(loop);
+	struct __kernel_timespec timeout = { .tv_sec = wait_us / 1000000,
+					     .tv_nsec = wait_us % 1000000 * 1000 };
 	struct io_uring_cqe *cqe;
 	int err;
 
 	if (loop->reader >= 0)
 		quiet_offline(loop->reader);
 	err = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1,
-					       wait_ms < 0 ? NULL : &timeout, NULL);
+					       wait_us < 0 ? NULL : &timeout, NULL);
 	if (loop->reader >= 0)
 		quiet_online(loop->reader);
-	loop->now_ms = clock_ms();
+	read_clock(loop);
 	if (err < 0 && err != -ETIME && err != -EINTR && err != -EAGAIN && err != -EBUSY)
 		return err;
 	run_completions(loop);

@@ -26,7 +26,8 @@ struct loop {
 	struct io_uring ring;
 	struct bufs bufs;               /* what op_recv_multi() receives into */
 	struct timers timers;
-	uint64_t now_ms;                /* CLOCK_MONOTONIC, once a turn */
+	uint64_t now_ms, now_us;        /* CLOCK_MONOTONIC, once a turn */
+	uint64_t wake_us;               /* turn again by then at the latest; 0: no such wish */
 	int reader;                     /* quiet.h id, -1: none */
 	unsigned batch_max;             /* completions a turn; tests set 1 to step one by one */
 	bool stop;
@@ -58,10 +59,12 @@ int loop_run(struct loop *loop);        /* until loop->stop */
 void loop_post(struct loop *loop, struct post *post);
 
 /* Requests.  The op must be idle and its owner open. */
-void op_accept(struct op *op, int fd, op_fn *done);             /* multishot; unwanted: closed */
+/* Multishot; a new descriptor does not block, nor is it inherited; an unwanted one is closed. */
+void op_accept(struct op *op, int fd, op_fn *done);
 void op_connect(struct op *op, int fd, const struct sockaddr *addr, socklen_t len, op_fn *done);
-/* Receive into the loop's buffers: res > 0 comes with a buffer, buf_of(flags).  At most so many full
- * buffers: by one request where Linux can limit a multishot receive (6.17), else it ends after one. */
+/* Receive into the loop's buffers: res > 0 comes with a buffer, buf_of(flags).  At most so many
+ * full buffers: by one request where Linux can limit a multishot receive (6.17), else it ends
+ * after one. */
 void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done);
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
 void op_read(struct op *op, int fd, void *buf, size_t len, op_fn *done);

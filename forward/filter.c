@@ -10,6 +10,7 @@
 #include "forward/conn.h"
 #include "forward/listen.h"
 #include "forward/relay.h"
+#include "forward/splice.h"
 #include "forward/vet.h"
 
 enum { DESCRIPTORS_KEPT = 128 };        /* for listeners, resolvers, the ring */
@@ -32,27 +33,21 @@ static void on_turn(struct loop *loop, void *context)
 {
 	(void)loop;
 	relay_feed_starved(context);
+	splice_turn(context);
 }
 
 static int open_listeners(struct filter *filter)
 {
 	const struct filter_settings *settings = filter->settings;
-	union addr v4 = { .v4 = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
-	union addr v6 = { .v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
-	const struct { union addr *addr; uint16_t port; enum conn_kind kind; } all[] = {
-		{ &v4, settings->http_port, CONN_HTTP }, { &v4, settings->https_port, CONN_TLS },
-		{ &v6, settings->http_port, CONN_HTTP }, { &v6, settings->https_port, CONN_TLS },
-	};
 
-	static_assert(ARRAY_LEN(all) == FILTER_LISTENERS_MAX, "a place for each listener");
-	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
-		int err;
+	for (unsigned i = 0; i < settings->listener_count; i++) {
+		const struct filter_listener *one = &settings->listeners[i];
+		int err = listener_open(filter, &one->addr, one->kind, &one->target,
+					&filter->listeners[i]);
 
-		addr_set_port(all[i].addr, all[i].port);
-		err = listener_open(filter, all[i].addr, all[i].kind, &filter->listeners[i]);
-		/* A container without IPv6 has no ::1, and nothing to filter there either. */
-		if (err == -EAFNOSUPPORT || (err == -EADDRNOTAVAIL && i >= 2))
+		/* Without IPv6 there is no ::1, and nothing to listen for there either. */
+		if (one->addr.sa.sa_family == AF_INET6 &&
+		    (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL))
 			continue;
 		if (err < 0)
 			return err;
@@ -76,6 +71,7 @@ static int filter_begin(struct worker *worker)
 	if ((err = pool_init(&filter->conns, sizeof(struct conn), conns_by_descriptors())) < 0 ||
 	    (err = pool_init(&filter->vets, VET_SMALL, VETS_SMALL_MAX)) < 0 ||
 	    (err = pool_init(&filter->vet_pages, VET_LARGE, VETS_LARGE_MAX)) < 0 ||
+	    (err = pool_init(&filter->bulks, sizeof(struct bulk), PIPES_MAX)) < 0 ||
 	    (err = open_listeners(filter)) < 0 ||
 	    (err = privilege_drop_to_socket_work(settings->uid)) < 0)
 		return err;
@@ -116,6 +112,8 @@ static void filter_finish(struct worker *worker)
 	pool_finish(&filter->conns);
 	pool_finish(&filter->vets);
 	pool_finish(&filter->vet_pages);
+	pool_finish(&filter->bulks);
+	pipes_finish(&filter->pipes);
 	worker->loop.turn = NULL;
 	free(filter);
 	worker->work = NULL;

@@ -5,26 +5,36 @@
 
 #include "core/loop.h"
 #include "core/options.h"
+#include "core/pipes.h"
 #include "core/pool.h"
 #include "core/resolver.h"
 #include "core/worker.h"
+#include "forward/listen.h"
+
+enum { FILTER_LISTENERS_MAX = 64 };
+
+struct filter_listener {
+	union addr addr, target;        /* target: CONN_PLAIN */
+	enum conn_kind kind;
+};
 
 struct filter_settings {                /* shared by all workers, never changed */
-	uint16_t http_port, https_port;
+	unsigned listener_count;
+	struct filter_listener listeners[FILTER_LISTENERS_MAX];
 	uint32_t mark, uid;             /* uid 0: sockets stay ours */
 	uint32_t conns_max;             /* each listener, all workers together; 0: no limit */
 	enum destination_check destination_check;
 	bool private_answers;           /* names may resolve to private addresses */
 	bool block_explain;
 	bool ech_block;
+	bool splice;                    /* bulk through pipes */
 	/* Where the client wanted to go; false: nowhere, it was not redirected. */
 	bool (*original_destination)(int fd, sa_family_t family, union addr *dst);
 	uint64_t hello_timeout_ms, connect_timeout_ms, idle_timeout_ms;
 	uint64_t lifetime_ms;           /* 0: no limit */
-	_Atomic uint32_t *open[2];      /* connections open by kind, over all workers */
+	_Atomic uint32_t *open;         /* [CONN_KINDS]: open over all workers */
 };
 
-enum { FILTER_LISTENERS_MAX = 4 };      /* http and https, IPv4 and IPv6 */
 
 struct filter {
 	struct worker *worker;
@@ -34,6 +44,9 @@ struct filter {
 	struct pool vets, vet_pages;    /* see vet.h */
 	struct listener *listeners[FILTER_LISTENERS_MAX];
 	struct side *starved;           /* wait for a receive buffer */
+	struct pipes pipes;
+	struct pool bulks;             /* directions that run bulk */
+	struct bulk *pumped;          /* those that are pumped */
 	uint64_t next_conn;             /* ids, unique over workers */
 	uint64_t refused_told_s;        /* last second in which a refusal was told */
 	uint32_t refused_untold;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "forward/refuse.h"
+#include "forward/splice.h"
 #include "forward/vet.h"
 
 static op_fn on_recv, on_sent;
@@ -74,7 +75,8 @@ void relay_receive(struct side *side)
 	/* While a last word is said nothing is queued: see discard(). */
 	unsigned queued = side_conn(side)->state == CONN_ENDING ? 0 : side->queue_len;
 
-	if (op_idle(&side->rx) && !side->eof && !side->is_starved && queued < QUEUE_MAX)
+	if (op_idle(&side->rx) && !side->eof && !side->is_starved && !side->bulk &&
+	    queued < QUEUE_MAX)
 		op_recv_multi(&side->rx, side->fd, QUEUE_MAX - queued, on_recv);
 }
 
@@ -123,12 +125,12 @@ static void finish(struct side *from)
 		return;                         /* dialling: pumped again when connected */
 	if (from->broken)
 		return conn_reset(conn, lost(from));
+	if (from->shut)
+		return conn_close(conn, CLOSE_DONE);    /* close(2) says the rest */
 	if (!to->shut) {
 		to->shut = true;
 		(void)shutdown(to->fd, SHUT_WR);
 	}
-	if (from->shut)
-		conn_close(conn, CLOSE_DONE);
 }
 
 /* Bytes at the head of the queue that may be sent now; 0: none, and *go_on says whether to look
@@ -204,7 +206,9 @@ void relay_pump(struct side *from)
 	}
 	if (from->queue_len > 0)
 		return;
-	if (from->eof)
+	if (from->bulk && !from->eof)
+		splice_start(from);
+	else if (from->eof)
 		finish(from);
 	else if (!from->deaf)
 		relay_receive(from);
@@ -214,11 +218,13 @@ void relay_pump(struct side *from)
  * queue is empty. */
 static void throttle(struct side *from)
 {
+	if (from->bulk)
+		return;                         /* its receive is ending already */
 	if (from->queue_len < QUEUE_MAX) {
 		if (!from->deaf)
 			relay_receive(from);
-	} else if (!op_idle(&from->rx) && op_idle(&from->cancel)) {
-		op_cancel(&from->cancel, &from->rx);
+	} else if (!op_idle(&from->rx) && op_idle(&from->rx_cancel)) {
+		op_cancel(&from->rx_cancel, &from->rx);
 	}
 }
 
@@ -248,6 +254,7 @@ static void on_recv(struct op *op, int res, uint32_t flags)
 	if (res > 0) {
 		assert(id != BUF_NONE);
 		queue_push(bufs, from, id, (uint16_t)res);
+		splice_consider(from, (unsigned)res);
 	} else if (id != BUF_NONE) {
 		bufs_return(bufs, id);
 	}
@@ -266,7 +273,7 @@ static void on_recv(struct op *op, int res, uint32_t flags)
 
 /* Sending to this side failed: it is gone, or will read no more.  What it sent before may still be
  * on its way to the other side; its receive says when that is all. */
-static void send_failed(struct side *to)
+void relay_send_failed(struct side *to)
 {
 	struct side *from = side_peer(to);
 
@@ -303,6 +310,6 @@ static void on_sent(struct op *op, int res, uint32_t flags)
 		queue_consume(&conn->owner.loop->bufs, from, (size_t)res);
 	}
 	if (res < 0)
-		return send_failed(to);
+		return relay_send_failed(to);
 	relay_pump(from);
 }

@@ -9,6 +9,8 @@
 void relay_receive(struct side *side);
 /* Move what can move in the direction that begins at `from`. */
 void relay_pump(struct side *from);
+/* Sending to this side failed: pass on what it sent before, then end. */
+void relay_send_failed(struct side *to);
 /* Give back the buffers of a side that is going. */
 void relay_drop_queue(struct side *side);
 /* After each turn: sides that found no receive buffer try again. */

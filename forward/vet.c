@@ -148,6 +148,36 @@ bool vet_server(struct conn *conn, const uint8_t *data, size_t len)
 	return go_on && !conn->owner.closing;
 }
 
+size_t vet_unseen(const struct side *from)
+{
+	const struct conn *conn = side_conn((struct side *)(uintptr_t)from);
+
+	if (conn->vet_mode == VET_BLIND)
+		return SIZE_MAX;
+	if (conn->kind != CONN_HTTP)
+		return 0;
+	if (from->index == UPSTREAM)            /* answers count, but are not read */
+		return conn->http.upgrade ? 0 : SIZE_MAX;
+	if (conn->vet_mode == VET_BODY && conn->http.body.framing == HTTP_BODY_LENGTH)
+		return conn->http.body.left;
+	return 0;
+}
+
+void vet_skip(struct side *from, size_t len)
+{
+	struct conn *conn = side_conn(from);
+
+	if (conn->vet_mode == VET_BLIND || conn->kind != CONN_HTTP)
+		return;
+	if (from->index == UPSTREAM) {
+		conn->http.answered = true;
+		return;
+	}
+	conn->http.body.left -= len;
+	if (conn->http.body.left == 0)
+		conn->vet_mode = conn->http.upgrade ? VET_UPGRADE : VET_HEAD;
+}
+
 void vet_sent(struct conn *conn)
 {
 	vet_end(conn);

@@ -50,6 +50,10 @@ enum vet_says {
 enum vet_says vet_client(struct conn *conn, const uint8_t *data, size_t *len);
 /* The client will send no more: a half hello or head can never become whole. False: closed. */
 bool vet_client_eof(struct conn *conn);
+/* How many bytes of this direction may pass without being looked at; SIZE_MAX: all. */
+size_t vet_unseen(const struct side *from);
+/* So many of them have passed. */
+void vet_skip(struct side *from, size_t len);
 /* Look at server bytes in order, before they pass.  False: the connection is ending. */
 bool vet_server(struct conn *conn, const uint8_t *data, size_t len);
 /* All that was judged good has been sent. */

@@ -1,0 +1,203 @@
+/* splice.c - bulk, moved through a pipe. */
+#include "forward/splice.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+#include "forward/relay.h"
+#include "forward/vet.h"
+
+static op_fn on_writable;
+
+void splice_consider(struct side *from, unsigned received)
+{
+	struct conn *conn = side_conn(from);
+	struct filter *filter = conn->filter;
+	struct bulk *bulk;
+
+	side_peer(from)->streak = 0;
+	from->streak += received;
+	if (from->streak < SPLICE_AFTER || from->bulk || from->deaf ||
+	    conn->state != CONN_RELAYING || !filter->settings->splice ||
+	    vet_unseen(from) < SPLICE_AFTER)
+		return;
+	from->streak = 0;
+	bulk = pool_take(&filter->bulks);
+	if (!bulk)
+		return;
+	*bulk = (struct bulk){ .from = from, .ticks = 1 };
+	if (pipes_take(&filter->pipes, conn->owner.loop->now_ms, &bulk->pipe) < 0) {
+		pool_give(&filter->bulks, bulk);
+		return;
+	}
+	from->bulk = bulk;
+	if (!op_idle(&from->rx) && op_idle(&from->rx_cancel))
+		op_cancel(&from->rx_cancel, &from->rx);
+}
+
+static void unlink_bulk(struct bulk *bulk)
+{
+	if (!bulk->link)
+		return;
+	*bulk->link = bulk->next;
+	if (bulk->next)
+		bulk->next->link = bulk->link;
+	bulk->link = NULL;
+}
+
+void splice_drop(struct side *from)
+{
+	struct filter *filter = side_conn(from)->filter;
+	struct bulk *bulk = from->bulk;
+
+	if (!bulk)
+		return;
+	unlink_bulk(bulk);
+	pipes_give(&filter->pipes, &bulk->pipe, bulk->in_pipe);
+	pool_give(&filter->bulks, bulk);
+	from->bulk = NULL;
+}
+
+void splice_start(struct side *from)
+{
+	struct filter *filter = side_conn(from)->filter;
+	struct bulk *bulk = from->bulk;
+
+	if (bulk->link || !op_idle(&from->rx))
+		return;                         /* pumped already, or a receive is still ending */
+	bulk->at_us = 0;
+	bulk->next = filter->pumped;
+	if (bulk->next)
+		bulk->next->link = &bulk->next;
+	bulk->link = &filter->pumped;
+	filter->pumped = bulk;
+}
+
+/* Socket to pipe.  False: nothing more will come, by end or by error. */
+static bool fill(struct bulk *bulk)
+{
+	struct side *from = bulk->from;
+	size_t room = bulk->pipe.size - bulk->in_pipe, may = vet_unseen(from);
+	ssize_t n;
+
+	if (room > may)
+		room = may;
+	if (room == 0)
+		return true;
+	n = splice(from->fd, NULL, bulk->pipe.in, NULL, room, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		bulk->in_pipe += (uint32_t)n;
+		bulk->quiet = 0;
+		vet_skip(from, (size_t)n);
+		/* Little at a time: come less often.  The pipe fills: come more often. */
+		if ((size_t)n < bulk->pipe.size / 8 && bulk->ticks < SPLICE_TICKS_MAX)
+			bulk->ticks++;
+		else if ((size_t)n > bulk->pipe.size / 2)
+			bulk->ticks = 1;
+	} else if (n == 0) {
+		from->eof = true;
+		return false;
+	} else if (errno == EAGAIN || errno == EINTR) {
+		bulk->quiet += bulk->in_pipe == 0;      /* else the pipe may just be full */
+	} else {
+		from->eof = from->broken = true;
+		return false;
+	}
+	return true;
+}
+
+/* Pipe to socket.  False: this side takes no more. */
+static bool drain(struct bulk *bulk)
+{
+	struct side *from = bulk->from, *to = side_peer(from);
+	ssize_t n;
+
+	if (bulk->in_pipe == 0)
+		return true;
+	n = splice(bulk->pipe.out, NULL, to->fd, NULL, bulk->in_pipe,
+		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		bulk->in_pipe -= (uint32_t)n;
+		bulk->blocked = 0;
+		from->bytes += (size_t)n;
+		side_conn(from)->active_ms = side_conn(from)->owner.loop->now_ms;
+	} else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		bulk->blocked++;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Back to copying; what is received next goes through the queue again. */
+static void stop(struct bulk *bulk)
+{
+	struct side *from = bulk->from;
+
+	splice_drop(from);
+	relay_pump(from);
+}
+
+static void pump(struct bulk *bulk)
+{
+	struct side *from = bulk->from, *to = side_peer(from);
+
+	if (!from->eof)
+		(void)fill(bulk);
+	if (!drain(bulk)) {
+		splice_drop(from);
+		return relay_send_failed(to);
+	}
+	if (bulk->in_pipe == 0 &&
+	    (from->eof || bulk->quiet >= SPLICE_QUIET || vet_unseen(from) == 0))
+		return stop(bulk);
+	if (bulk->blocked >= SPLICE_QUIET && op_idle(&to->tx)) {
+		/* The reader sleeps: no ticks until it can take some. */
+		unlink_bulk(bulk);
+		op_poll(&to->tx, to->fd, POLLOUT, on_writable);
+	}
+}
+
+static void on_writable(struct op *op, int res, uint32_t flags)
+{
+	struct side *to = container_of(op, struct side, tx);
+	struct side *from = side_peer(to);
+
+	(void)flags;
+	(void)res;
+	if (side_conn(to)->state == CONN_ENDING || !from->bulk)
+		return;
+	from->bulk->blocked = 0;
+	splice_start(from);
+}
+
+/* A connection that is ending is not pumped any more; conn_free() gives its pipes back. */
+static bool is_going(const struct bulk *bulk)
+{
+	const struct conn *conn = side_conn(bulk->from);
+
+	return conn->owner.closing || conn->state == CONN_ENDING;
+}
+
+void splice_turn(struct filter *filter)
+{
+	struct loop *loop = &filter->worker->loop;
+	uint64_t now = loop->now_us, wake = UINT64_MAX;
+	struct bulk *next;
+
+	for (struct bulk *bulk = filter->pumped; bulk; bulk = next) {
+		next = bulk->next;
+		if (is_going(bulk)) {
+			unlink_bulk(bulk);
+		} else if (bulk->at_us <= now) {
+			bulk->at_us = now + (uint64_t)bulk->ticks * SPLICE_TICK_US;
+			pump(bulk);
+		}
+	}
+	for (struct bulk *bulk = filter->pumped; bulk; bulk = bulk->next)
+		if (bulk->at_us < wake)
+			wake = bulk->at_us;
+	loop->wake_us = filter->pumped ? wake : 0;
+}

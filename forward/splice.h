@@ -1,0 +1,38 @@
+/* splice.h - a direction that runs bulk is moved through a pipe by splice(2), without a copy.
+ *
+ *   copying ──▶ stopping (the receive is being cancelled) ──▶ pumped every tick ──▶ copying
+ *
+ * splice(2) is called from the loop, on a timer and not for every segment: each call then moves
+ * hundreds of KiB (IORING_OP_SPLICE would go to a worker thread each time).  Sockets must not
+ * block: SPLICE_F_NONBLOCK is about the pipe only. */
+#ifndef FORWARD_SPLICE_H
+#define FORWARD_SPLICE_H
+
+#include "forward/conn.h"
+
+enum {
+	SPLICE_AFTER = 128 << 10,       /* bytes one way without an answer: bulk */
+	SPLICE_TICK_US = 200,
+	SPLICE_TICKS_MAX = 8,           /* the longest interval, in ticks: little comes */
+	SPLICE_QUIET = 4,               /* pumps without a byte: copy again */
+};
+
+struct bulk {                           /* one direction; from the filter's pool */
+	struct side *from;
+	struct bulk *next, **link;      /* link NULL: not pumped */
+	struct pipe pipe;
+	uint32_t in_pipe;               /* bytes between the two sockets */
+	uint8_t quiet, blocked, ticks;  /* pumps without input, without output; interval */
+	uint64_t at_us;                 /* of the next pump */
+};
+
+/* Bytes of this direction have come; it may become bulk. */
+void splice_consider(struct side *from, unsigned received);
+/* The queue of a direction that has a splice is empty: pump as soon as its receive has ended. */
+void splice_start(struct side *from);
+/* Once a turn: pump what is due. */
+void splice_turn(struct filter *filter);
+/* The connection is going. */
+void splice_drop(struct side *from);
+
+#endif
