@@ -31,7 +31,9 @@ void bufs_finish(struct bufs *bufs, struct io_uring *ring);
 /* The buffer that came with this completion, BUF_NONE: none. */
 static inline uint16_t buf_of(uint32_t flags)
 {
-	return flags & IORING_CQE_F_BUFFER ? (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT) : BUF_NONE;
+	if (!(flags & IORING_CQE_F_BUFFER))
+		return BUF_NONE;
+	return (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT);
 }
 static inline uint8_t *buf_at(const struct bufs *bufs, uint16_t id)
 {

@@ -190,11 +190,18 @@ static void add_nflog(struct row *row, const struct event *event)
 	add_if_any(row, "tenant_id", str_of(common.tenant_id));
 }
 
+static bool is_closed(enum event_kind kind)
+{
+	return kind == EVENT_HTTPS_CLOSED || kind == EVENT_HTTP_CLOSED ||
+	       kind == EVENT_FORWARD_CLOSED;
+}
+
 /* reason= and err=, for what went wrong. */
 static void add_cause(struct row *row, const struct event *event)
 {
-	bool dial = event->kind == EVENT_HTTPS_DIAL || event->kind == EVENT_HTTP_DIAL;
-	bool closed = event->kind == EVENT_HTTPS_CLOSED || event->kind == EVENT_HTTP_CLOSED;
+	bool dial = event->kind == EVENT_HTTPS_DIAL || event->kind == EVENT_HTTP_DIAL ||
+		    event->kind == EVENT_FORWARD_DIAL;
+	bool closed = is_closed(event->kind);
 
 	/* A packet has no reason but the rules, a refused connection has one if it was given. */
 	if (closed || (event->reason != CLOSE_DONE && !is_allowed(event->kind)))
@@ -207,7 +214,7 @@ static void add_cause(struct row *row, const struct event *event)
 
 static void add_closed(struct row *row, const struct event *event)
 {
-	if (event->kind != EVENT_HTTPS_CLOSED && event->kind != EVENT_HTTP_CLOSED)
+	if (!is_closed(event->kind))
 		return;
 	add(row, log_uint("conn", event->conn));
 	add(row, log_uint("bytes_up", event->bytes_up));
@@ -241,11 +248,20 @@ static void add_to_allow(struct row *row, const struct event *event)
 	}
 }
 
+static bool is_decision(enum event_kind kind)
+{
+	return is_blocked(kind) || (is_allowed(kind) && !is_nflog(kind));
+}
+
+bool event_wanted(enum event_kind kind)
+{
+	return log_enabled(kind_of(kind)->level) || (is_decision(kind) && log_decisions());
+}
+
 void event_log(const struct event *event)
 {
 	const struct kind *kind = kind_of(event->kind);
-	bool decision = is_blocked(event->kind) ||
-			(is_allowed(event->kind) && !is_nflog(event->kind));
+	bool decision = is_decision(event->kind);
 	struct row row;
 
 	if (!decision && !log_enabled(kind->level))

@@ -60,6 +60,9 @@ uint64_t event_dropped(const struct event_ring *ring);
  * must live on.  Control thread, before the first event_log(). */
 void event_log_init(const char *hostname, const char *tenant_id);
 
+/* Would anybody be told of such an event?  Asked before one is made where many pass. */
+bool event_wanted(enum event_kind kind);
+
 /*
  * Write it as a log line (console and JSON by what log.h was told), with the seed's fields (spec
  * 9.3) and, where they say something, rule=, dialled=, detail=, count= and, last on a block,

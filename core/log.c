@@ -144,6 +144,11 @@ bool log_enabled(enum log_level level)
 	return level >= state.level;
 }
 
+bool log_decisions(void)
+{
+	return state.decisions.fd >= 0;
+}
+
 uint64_t log_lost(void)
 {
 	uint64_t lines;

@@ -30,6 +30,7 @@ int log_open(enum log_level level, bool json, bool no_color, const char *path,
 void log_reopen(void);
 void log_close(void);
 bool log_enabled(enum log_level level);
+bool log_decisions(void);               /* is there a decision log? */
 /* Lines that could not be written since log_open(); a later line says so: log.lost. */
 uint64_t log_lost(void);
 

@@ -10,7 +10,7 @@
 struct pool {
 	uint8_t *memory;
 	size_t item_size;
-	uint32_t count, used, fresh;    /* items in all, taken now, never taken yet: from fresh on */
+	uint32_t count, used, fresh;    /* in all, taken now, never taken yet: from fresh on */
 	void *free;                     /* the last given back comes first: its lines are warm */
 };
 

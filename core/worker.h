@@ -13,7 +13,7 @@ struct worker {
 	unsigned index;
 	pthread_t thread;
 	bool started, running;          /* has a thread; its begin() went well */
-	int wake_fd, event_fd;          /* eventfds: to this worker, from it to the control thread */
+	int wake_fd, event_fd;          /* eventfds: to this worker, to the control thread */
 	struct loop loop;
 	struct event_ring *events;
 	struct metrics metrics;

@@ -11,6 +11,7 @@
 #include "forward/dial.h"
 #include "forward/refuse.h"
 #include "forward/relay.h"
+#include "forward/splice.h"
 #include "forward/vet.h"
 
 static void send_reset_on_close(int fd)
@@ -20,10 +21,36 @@ static void send_reset_on_close(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-void conn_event(const struct conn *conn, struct event *event, enum event_kind kind)
+static const enum event_kind event_kinds[CONN_KINDS][FACTS] = {
+	[CONN_TLS] = { EVENT_HTTPS_ALLOWED, EVENT_HTTPS_BLOCKED, EVENT_HTTPS_DIAL,
+		       EVENT_HTTPS_CLOSED, EVENT_HTTPS_MISMATCH },
+	[CONN_HTTP] = { EVENT_HTTP_ALLOWED, EVENT_HTTP_BLOCKED, EVENT_HTTP_DIAL,
+			EVENT_HTTP_CLOSED, EVENT_HTTP_MISMATCH },
+	[CONN_PLAIN] = { EVENT_FORWARD_OPENED, EVENT_FORWARD_REFUSED, EVENT_FORWARD_DIAL,
+			 EVENT_FORWARD_CLOSED, EVENT_FORWARD_REFUSED },
+};
+
+bool conn_event_wanted(const struct conn *conn, enum conn_fact fact)
+{
+	return event_wanted(event_kinds[conn->kind][fact]);
+}
+
+/* Asked for while it is sure to be there, unless nobody will be told: a plain forward logs nothing
+ * of a connection that goes well, and saves a system call. */
+static void note_client(struct conn *conn)
+{
+	socklen_t len = sizeof(conn->src);
+
+	if (conn->kind == CONN_PLAIN && !conn_event_wanted(conn, FACT_CLOSED))
+		return;
+	if (getpeername(conn->side[CLIENT].fd, &conn->src.sa, &len) < 0)
+		conn->src.sa.sa_family = 0;
+}
+
+void conn_event(const struct conn *conn, struct event *event, enum conn_fact fact)
 {
 	memset(event, 0, offsetof(struct event, name));
-	event->kind = kind;
+	event->kind = event_kinds[conn->kind][fact];
 	event->reason = conn->reason;
 	event->conn = conn->id;
 	event->src = conn->src;
@@ -47,9 +74,9 @@ static void emit_closed(struct conn *conn)
 	metric_add(&metrics->conns_closed, 1);
 	metric_add(&metrics->bytes_up, conn->side[CLIENT].bytes);
 	metric_add(&metrics->bytes_down, conn->side[UPSTREAM].bytes);
-	if (!log_enabled(LOG_LEVEL_DEBUG))
+	if (!conn_event_wanted(conn, FACT_CLOSED))
 		return;
-	conn_event(conn, &event, conn->kind == CONN_TLS ? EVENT_HTTPS_CLOSED : EVENT_HTTP_CLOSED);
+	conn_event(conn, &event, FACT_CLOSED);
 	event.bytes_up = conn->side[CLIENT].bytes;
 	event.bytes_down = conn->side[UPSTREAM].bytes;
 	event.duration_ms = conn->owner.loop->now_ms - conn->opened_ms;
@@ -60,16 +87,16 @@ static void emit_closed(struct conn *conn)
 static bool count_in(const struct filter_settings *settings, enum conn_kind kind)
 {
 	if (settings->conns_max == 0 ||
-	    atomic_fetch_add(settings->open[kind], 1) < settings->conns_max)
+	    atomic_fetch_add(&settings->open[kind], 1) < settings->conns_max)
 		return true;
-	atomic_fetch_sub(settings->open[kind], 1);
+	atomic_fetch_sub(&settings->open[kind], 1);
 	return false;
 }
 
 static void count_out(const struct filter_settings *settings, enum conn_kind kind)
 {
 	if (settings->conns_max != 0)
-		atomic_fetch_sub(settings->open[kind], 1);
+		atomic_fetch_sub(&settings->open[kind], 1);
 }
 
 /* Runs once, when the kernel holds nothing of this connection any more. */
@@ -78,10 +105,12 @@ static void conn_free(struct owner *owner)
 	struct conn *conn = container_of(owner, struct conn, owner);
 	struct filter *filter = conn->filter;
 
+	emit_closed(conn);
 	for (unsigned i = 0; i < SIDES; i++) {
 		struct side *side = &conn->side[i];
 
 		relay_drop_queue(side);
+		splice_drop(side);
 		if (side->fd < 0)
 			continue;
 		if (conn->reset)
@@ -89,7 +118,6 @@ static void conn_free(struct owner *owner)
 		close(side->fd);
 	}
 	vet_end(conn);
-	emit_closed(conn);
 	count_out(filter->settings, conn->kind);
 	owner->free = NULL;
 	pool_give(&filter->conns, conn);
@@ -135,7 +163,8 @@ static void conn_init(struct conn *conn, struct listener *listener, int fd)
 		side->index = (uint8_t)i;
 		side->fd = -1;
 		side->queue_head = side->queue_tail = BUF_NONE;
-		side->rx.owner = side->tx.owner = side->cancel.owner = &conn->owner;
+		side->rx.owner = side->tx.owner = &conn->owner;
+		side->rx_cancel.owner = side->tx_cancel.owner = &conn->owner;
 	}
 	conn->side[CLIENT].fd = fd;
 }
@@ -144,7 +173,6 @@ void conn_open(struct listener *listener, int fd)
 {
 	struct filter *filter = listener->filter;
 	struct conn *conn = NULL;
-	socklen_t len = sizeof(conn->src);
 	bool redirected;
 
 	metric_add(&filter->worker->metrics.conns_opened, 1);
@@ -158,11 +186,12 @@ void conn_open(struct listener *listener, int fd)
 		return;
 	}
 	conn_init(conn, listener, fd);
-	if (getpeername(fd, &conn->src.sa, &len) < 0)
-		conn->src.sa.sa_family = 0;
+	note_client(conn);
+	relay_receive(&conn->side[CLIENT]);
+	if (conn->kind == CONN_PLAIN)
+		return dial_plain(conn, &listener->target);
 	redirected = filter->settings->original_destination(fd, listener->addr.sa.sa_family,
 							    &conn->dst);
-	relay_receive(&conn->side[CLIENT]);
 	if (!redirected || (addr_equal_ip(&conn->dst, &listener->addr) &&
 			    addr_port(&conn->dst) == addr_port(&listener->addr)))
 		return refuse(conn, CLOSE_SELF, NULL);
@@ -246,14 +275,15 @@ static void on_timer(struct timer *timer)
 	owner_release(&conn->owner);            /* what the armed timer held */
 }
 
-static void cancel_side(struct side *side)
+/* By request, which the kernel finds at once; by descriptor it would look through all there are. */
+static void cancel_request(struct op *cancel, struct op *victim, int fd)
 {
-	if (side->fd < 0 || (op_idle(&side->rx) && op_idle(&side->tx)))
+	if (op_idle(victim))
 		return;
-	if (op_idle(&side->cancel))
-		op_cancel_fd(&side->cancel, side->fd);
-	else    /* a throttling cancel is on its way: end the send another way */
-		(void)shutdown(side->fd, SHUT_RDWR);
+	if (op_idle(cancel))
+		op_cancel(cancel, victim);
+	else    /* it may have been for the request before this one: end this one another way */
+		(void)shutdown(fd, SHUT_RDWR);
 }
 
 void conn_close(struct conn *conn, enum close_reason reason)
@@ -261,11 +291,15 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	if (conn->owner.closing)
 		return;                         /* the first reason wins */
 	conn->reason = reason;
-	for (unsigned i = 0; i < SIDES; i++)
-		cancel_side(&conn->side[i]);
+	for (unsigned i = 0; i < SIDES; i++) {
+		struct side *side = &conn->side[i];
+
+		cancel_request(&side->rx_cancel, &side->rx, side->fd);
+		cancel_request(&side->tx_cancel, &side->tx, side->fd);
+	}
 	/* Something must be on its way to free it; the armed timer will not be. */
 	if (conn->owner.in_flight == (timer_armed(&conn->timer) ? 1 : 0))
-		op_nop(&conn->side[CLIENT].cancel);
+		op_nop(&conn->side[CLIENT].rx_cancel);
 	conn->owner.closing = true;
 	conn_disarm_timer(conn);
 }
@@ -298,8 +332,9 @@ void conns_recheck(struct filter *filter)
 	for (uint32_t i = 0; i < filter->conns.fresh; i++) {
 		struct conn *conn = pool_item(&filter->conns, i);
 
-		if (is_open(conn) && (conn->state == CONN_RELAYING || conn->state == CONN_DIALLING) &&
-		    !still_allowed(conn, policy))
+		bool judged = conn->state == CONN_RELAYING || conn->state == CONN_DIALLING;
+
+		if (is_open(conn) && judged && !still_allowed(conn, policy))
 			refuse(conn, CLOSE_POLICY_CHANGED, NULL);
 	}
 }

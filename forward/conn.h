@@ -30,10 +30,13 @@ struct side {
 	bool broken;                    /* it ended by an error: pass on what it sent, then reset */
 	bool shut;                      /* told that the other side sends no more */
 	bool is_starved;
-	bool deaf;                      /* the other side takes no more: what this one sends is dropped */
+	bool deaf;                      /* the other side takes no more: bytes are dropped */
 	uint16_t queue_head, queue_tail, queue_len; /* received, not passed on: buf ids */
 	uint16_t cleared;               /* bytes of the first of these that vetting let pass */
-	struct op rx, tx, cancel;       /* tx sends to this side */
+	struct op rx, tx;               /* tx sends to this side */
+	struct op rx_cancel, tx_cancel;
+	uint32_t streak;                /* bytes received since the other side said something */
+	struct bulk *bulk;              /* pumped: see splice.h; else NULL */
 	uint64_t bytes;                 /* received from it and passed on */
 	struct side *next_starved;
 };
@@ -55,9 +58,9 @@ struct conn {
 	enum conn_state state;
 	enum close_reason reason;
 	enum vet_mode vet_mode;         /* client to server */
-	bool deciding;                  /* a lookup or dial is on its way: hold the client's bytes */
+	bool deciding;                  /* a lookup or dial is on its way: client bytes wait */
 	bool reset;                     /* close with RST */
-	bool sending_vet;               /* the send to the server is of vet->data, not of the queue */
+	bool sending_vet;               /* what is being sent is vet->data, not the queue */
 	struct side side[SIDES];
 	struct timer timer;             /* what for depends on state; holds the owner while armed */
 	struct vet *vet;                /* while something is collected or dialled; else NULL */
@@ -75,7 +78,7 @@ struct conn {
 	struct lookup lookup;
 	uint64_t id, opened_ms, active_ms;
 	uint64_t head_by_ms;            /* RELAYING: a head or hello that has begun must be whole */
-	union addr src, dst, dialled;
+	union addr src, dst, dialled;   /* the client, its choice, ours */
 	uint8_t name_len;
 	char name[HOSTNAME_MAX + 1];    /* the vetted name, or what the client sent as one */
 };
@@ -109,8 +112,10 @@ void conn_set_state(struct conn *conn, enum conn_state state);
 void conn_arm_timer(struct conn *conn, uint64_t after_ms);
 void conn_disarm_timer(struct conn *conn);
 
-/* An event with this connection's facts filled in. */
-void conn_event(const struct conn *conn, struct event *event, enum event_kind kind);
+/* An event with this connection's facts filled in, of the kind that its protocol has for it. */
+enum conn_fact { FACT_ALLOWED, FACT_BLOCKED, FACT_DIAL, FACT_CLOSED, FACT_MISMATCH, FACTS };
+bool conn_event_wanted(const struct conn *conn, enum conn_fact fact);
+void conn_event(const struct conn *conn, struct event *event, enum conn_fact fact);
 void conn_emit(const struct conn *conn, const struct event *event);
 
 /* Every open connection of this worker: re-judge after a policy change; or close all. */

@@ -84,8 +84,7 @@ static void emit_mismatch(struct conn *conn)
 	struct event event;
 
 	metric_add(&conn->filter->worker->metrics.mismatches, 1);
-	conn_event(conn, &event,
-		   conn->kind == CONN_TLS ? EVENT_HTTPS_MISMATCH : EVENT_HTTP_MISMATCH);
+	conn_event(conn, &event, FACT_MISMATCH);
 	event.reason = CLOSE_DST_MISMATCH;
 	event.dialled = conn->vet->candidates[0];
 	conn_emit(conn, &event);
@@ -146,17 +145,30 @@ void dial_start(struct conn *conn, bool literal)
 		on_answer(conn, answer);
 }
 
+void dial_plain(struct conn *conn, const union addr *target)
+{
+	conn->dst = *target;
+	if (!vet_begin(conn))
+		return refuse(conn, CLOSE_OVERLOAD, NULL);
+	conn->vet_mode = VET_BLIND;
+	conn->deciding = true;
+	conn_set_state(conn, CONN_DIALLING);
+	conn->vet->candidates[0] = *target;
+	conn->vet->candidate_count = 1;
+	dial_next(conn, CLOSE_CONNECT_FAILED, 0);
+}
+
 /* A socket of ours: marked, so that the rules let it out; of our uid, because this thread's
  * filesystem uid is (decisions.md 2). */
 static int open_socket(struct conn *conn, sa_family_t family)
 {
 	uint32_t mark = conn->filter->settings->mark;
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
 
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0) {
+	if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0) {
 		int err = -errno;
 
 		close(fd);
@@ -193,8 +205,8 @@ void dial_timeout(struct conn *conn)
 {
 	struct side *upstream = &conn->side[UPSTREAM];
 
-	if (!op_idle(&upstream->tx) && op_idle(&upstream->cancel))
-		op_cancel(&upstream->cancel, &upstream->tx);    /* completes with -ECANCELED */
+	if (!op_idle(&upstream->tx) && op_idle(&upstream->tx_cancel))
+		op_cancel(&upstream->tx_cancel, &upstream->tx); /* completes with -ECANCELED */
 }
 
 static void emit_allowed(struct conn *conn)
@@ -202,8 +214,9 @@ static void emit_allowed(struct conn *conn)
 	struct event event;
 
 	metric_add(&conn->filter->worker->metrics.conns_allowed, 1);
-	conn_event(conn, &event,
-		   conn->kind == CONN_TLS ? EVENT_HTTPS_ALLOWED : EVENT_HTTP_ALLOWED);
+	if (!conn_event_wanted(conn, FACT_ALLOWED))
+		return;
+	conn_event(conn, &event, FACT_ALLOWED);
 	memcpy(event.rule, conn->vet->rule, sizeof(event.rule));
 	conn_emit(conn, &event);
 }
@@ -230,7 +243,10 @@ static void on_connected(struct op *op, int res, uint32_t flags)
 	conn->active_ms = conn->owner.loop->now_ms;
 	conn_set_state(conn, CONN_RELAYING);
 	conn_arm_timer(conn, conn->filter->settings->idle_timeout_ms);
-	conn->vet->pass = conn->vet->len;       /* the hello or head we held back */
+	if (conn->vet->len > 0)
+		conn->vet->pass = conn->vet->len;       /* the hello or head we held back */
+	else
+		vet_end(conn);
 	relay_receive(upstream);
 	relay_pump(&conn->side[CLIENT]);
 }

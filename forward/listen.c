@@ -116,7 +116,7 @@ static int open_socket(const union addr *addr)
 }
 
 int listener_open(struct filter *filter, const union addr *addr, enum conn_kind kind,
-		  struct listener **out)
+		  const union addr *target, struct listener **out)
 {
 	struct loop *loop = &filter->worker->loop;
 	struct listener *listener = calloc(1, sizeof(*listener));
@@ -131,6 +131,7 @@ int listener_open(struct filter *filter, const union addr *addr, enum conn_kind 
 		.filter = filter, .addr = *addr, .kind = kind, .fd = fd,
 		.retry = { .fire = on_retry },
 	};
+	listener->target = *target;
 	listener->accept.owner = listener->cancel.owner = &listener->owner;
 	op_accept(&listener->accept, fd, on_accept);
 	*out = listener;

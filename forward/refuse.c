@@ -18,12 +18,10 @@ static bool is_blocked_event(enum close_reason reason)
 
 static void emit(struct conn *conn, enum close_reason reason, const char *detail)
 {
-	bool tls = conn->kind == CONN_TLS;
 	bool blocked = is_blocked_event(reason);
 	struct event event;
 
-	conn_event(conn, &event, blocked ? (tls ? EVENT_HTTPS_BLOCKED : EVENT_HTTP_BLOCKED) :
-					   (tls ? EVENT_HTTPS_DIAL : EVENT_HTTP_DIAL));
+	conn_event(conn, &event, blocked ? FACT_BLOCKED : FACT_DIAL);
 	event.reason = reason;
 	if (detail)
 		text_copy(event.detail, sizeof(event.detail), detail);
@@ -35,7 +33,8 @@ static void emit(struct conn *conn, enum close_reason reason, const char *detail
 /* What to say to the client; 0: nothing, reset. */
 static size_t last_word(struct conn *conn, enum close_reason reason, char *out, size_t size)
 {
-	if (!conn->filter->settings->block_explain || conn->state == CONN_RELAYING)
+	if (!conn->filter->settings->block_explain || conn->state == CONN_RELAYING ||
+	    conn->kind == CONN_PLAIN)
 		return 0;
 	if (conn->kind == CONN_HTTP)
 		return http_forbidden(out, size, conn_name(conn), str_of(reason_text(reason)));
@@ -52,7 +51,8 @@ void refuse(struct conn *conn, enum close_reason reason, const char *detail)
 		return;
 	emit(conn, reason, detail);
 	if (conn->vet && is_blocked_event(reason) && op_idle(&client->tx))
-		len = last_word(conn, reason, (char *)conn->vet->small, VET_SMALL - sizeof(*conn->vet));
+		len = last_word(conn, reason, (char *)conn->vet->small,
+				VET_SMALL - sizeof(*conn->vet));
 	if (len == 0)
 		return is_blocked_event(reason) ? conn_reset(conn, reason) :
 						  refuse_linger(conn, reason);

@@ -59,7 +59,7 @@ void vet_http_same_address(struct conn *conn, bool same)
 	if (same) {
 		struct event event;
 
-		conn_event(conn, &event, EVENT_HTTP_ALLOWED);
+		conn_event(conn, &event, FACT_ALLOWED);
 		memcpy(event.rule, conn->vet->rule, sizeof(event.rule));
 		conn_emit(conn, &event);
 		let_pass(conn);

@@ -38,18 +38,36 @@ static int complain_about(const char *what, int err, const char *advice)
 	return 1;
 }
 
+/* Both protocols on both families' loopback; nobody else can reach them there. */
+static void listeners_from_options(struct running *running)
+{
+	const struct options *options = &running->options;
+	struct filter_settings *settings = &running->settings;
+	static const char *const hosts[] = { "127.0.0.1", "::1" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct filter_listener http = { .kind = CONN_HTTP }, tls = { .kind = CONN_TLS };
+
+		(void)addr_parse(str_of(hosts[i]), &http.addr);
+		tls.addr = http.addr;
+		addr_set_port(&http.addr, options->http_port);
+		addr_set_port(&tls.addr, options->https_port);
+		settings->listeners[settings->listener_count++] = http;
+		settings->listeners[settings->listener_count++] = tls;
+	}
+}
+
 static void settings_from_options(struct running *running)
 {
 	const struct options *options = &running->options;
 
 	running->settings = (struct filter_settings){
-		.http_port = options->http_port,
-		.https_port = options->https_port,
 		.mark = options->egress_mark,
 		.uid = running->rules.match_uid && geteuid() == 0 ? options->egress_uid : 0,
 		.conns_max = options->max_connections,
 		.destination_check = options->destination_check,
 		.private_answers = options->private_answers == PRIVATE_ALLOW,
+		.splice = features.splice,
 		.block_explain = options->block_action == BLOCK_EXPLAIN,
 		.ech_block = options->ech == ECH_BLOCK,
 		.original_destination = filter_redirected_from,
@@ -57,8 +75,9 @@ static void settings_from_options(struct running *running)
 		.connect_timeout_ms = options->connect_timeout,
 		.idle_timeout_ms = options->idle_timeout,
 		.lifetime_ms = options->conn_max_lifetime_ms,
-		.open = { &running->open[0], &running->open[1] },
+		.open = running->open,
 	};
+	listeners_from_options(running);
 }
 
 /* Our own uid when it is not root's; another for our sockets where we may take one. */
@@ -206,8 +225,8 @@ static int start_workers(struct running *running)
 		running->rechecks[i].worker = &running->workers.all[i];
 	if (err == -EADDRINUSE)
 		return complain_about("HTTP_PORT or HTTPS_PORT is taken by another program", err,
-				      "stop it or choose other ports; nothing leaves this namespace "
-				      "until then");
+				      "stop it or choose other ports; nothing leaves this "
+				      "namespace until then");
 	if (err < 0)
 		return complain_about("workers cannot start", err, ring_advice(err));
 	return 0;
@@ -223,8 +242,8 @@ static void tell_start(struct running *running)
 	(void)gethostname(hostname, sizeof(hostname) - 1);
 	event_log_init(options->hostname[0] ? options->hostname : hostname, options->tenant_id);
 	log_info("startup.info", log_str("name", "ringfence"),
-		 log_str("version", RINGFENCE_VERSION), log_str("commit", RINGFENCE_COMMIT),
-		 log_str("build_date", RINGFENCE_DATE), log_str("mode", "https"),
+		 log_str("version", RINGFENCE_VERSION), log_str("commit", RINGFENCE_BUILD),
+		 log_str("mode", "https"),
 		 log_str("policy_path", running->reload.source.path ? running->reload.source.path :
 								      "environment"),
 		 log_str("log_level", level_texts[options->log_level]),
@@ -239,10 +258,10 @@ static void tell_start(struct running *running)
 		log_warn(running->reload.source.note,
 			 log_str("policy_path", running->reload.source.path));
 	if (!running->rules.match_uid)
-		log_warn("startup.exemption", log_str("note", "no CAP_SETUID: only the mark exempts "
-			 "our own traffic; a workload with CAP_NET_RAW can set it too"));
-	log_warn("startup.dns", log_str("note", "HTTPS_MODE_DNS=pass: a resolver on loopback is not "
-		 "filtered, names that the workload asks it for leave this namespace"));
+		log_warn("startup.exemption", log_str("note", "no CAP_SETUID: only the mark "
+			 "exempts our own traffic; a workload with CAP_NET_RAW can set it too"));
+	log_warn("startup.dns", log_str("note", "HTTPS_MODE_DNS=pass: a resolver on loopback is "
+		 "not filtered, names that the workload asks it for leave this namespace"));
 	log_info("startup.shared_namespace", log_str("note", "sound only against workloads without "
 		 "CAP_NET_RAW and CAP_NET_ADMIN: use cap_drop: [ALL]"));
 }
@@ -258,8 +277,8 @@ static int start(struct running *running)
 	if ((status = start_workers(running)) != 0)
 		return status;
 	tell_start(running);
-	log_info("https.filter_listen", log_uint("port", running->settings.https_port));
-	log_info("http.filter_listen", log_uint("port", running->settings.http_port));
+	log_info("https.filter_listen", log_uint("port", running->options.https_port));
+	log_info("http.filter_listen", log_uint("port", running->options.http_port));
 	err = nft_install(running->nft, &running->rules);
 	if (err < 0)
 		return complain_about(nft_error(running->nft), err, "apply nftables rules failed");
@@ -331,8 +350,8 @@ static int remove_rules(void)
 	err = instance_take(&instance);
 	if (err == -EBUSY) {
 		nft_close(nft);
-		return complain("a ringfence runs in this network namespace and would put the rules "
-				"back: stop it first");
+		return complain("a ringfence runs in this network namespace and would put the "
+				"rules back: stop it first");
 	}
 	err = nft_remove(nft);
 	if (err < 0)

@@ -23,7 +23,7 @@ struct running {
 	struct options options;
 	struct control control;
 	struct filter_settings settings;
-	_Atomic uint32_t open[2];
+	_Atomic uint32_t open[CONN_KINDS];
 	struct worker_job job;
 	struct workers workers;
 	struct filter_recheck *rechecks;

@@ -111,8 +111,8 @@ static void open_nflog(struct running *running)
 		if (!running->nflog_failing)
 			log_warn("nflog.stream_error", log_str("err", strerror(-err)),
 				 log_uint("group", rules->nflog_group),
-				 log_str("note", "blocked packets are not logged; trying again: is another "
-						 "program on this NFLOG_GROUP?"));
+				 log_str("note", "blocked packets are not logged; trying again: is "
+						 "another program on this NFLOG_GROUP?"));
 		running->nflog_failing = true;
 		running->nflog = NULL;
 		return;
@@ -147,8 +147,8 @@ static void on_rules_changed(struct watch *watch)
 	if (err < 0)
 		log_error("nftables.restore_failed", log_str("err", nft_error(running->nft)));
 	else
-		log_error("nftables.restored", log_str("note", "another program changed or removed our "
-			  "rules: connections may have left meanwhile"));
+		log_error("nftables.restored", log_str("note", "another program changed or removed "
+			  "our rules: connections may have left meanwhile"));
 }
 
 static int watch(struct running *running, struct watch *watch_, int fd,
@@ -167,13 +167,14 @@ void filter_watch_none(struct running *running)
 int filter_watch_init(struct running *running)
 {
 	sigset_t set;
-	int signal_fd, err;
+	int signal_fd, tick_fd, err;
 
 	filter_signals(&set);
 	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	tick_fd = control_tick_open(TICK_MS, TICK_MS);
 	if ((err = watch(running, &running->signals, signal_fd, on_signal)) < 0 ||
 	    (err = watch(running, &running->events, running->event_fd, on_events)) < 0 ||
-	    (err = watch(running, &running->tick, control_tick_open(TICK_MS, TICK_MS), on_tick)) < 0)
+	    (err = watch(running, &running->tick, tick_fd, on_tick)) < 0)
 		return err;
 	if (watch(running, &running->nft_watch, nft_watch_open(), on_rules_changed) < 0)
 		log_warn("nftables.watch_failed",

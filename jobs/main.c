@@ -5,6 +5,7 @@
  * opens the real rules, and then sits on the control thread (core/control.c), which logs what the
  * workers tell and takes in new policies (jobs/reload.c). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/options.h"
@@ -19,6 +20,8 @@ static const struct command {
 } commands[] = {
 	{ "filter", "g0efilter", 'F', job_filter,
 	  "egress filter of the network namespace it runs in" },
+	{ "forward", "proxy", 'W', job_forward,
+	  "listen on PORT, forward to TARGET" },
 };
 
 static const struct command *find(const char *name)
@@ -31,24 +34,38 @@ static const struct command *find(const char *name)
 
 static int version(const char *name)
 {
-	printf("%s v%s %.7s (%s)\nCopyright (C) 2026 ringfence authors\n"
+	printf("%s v%s %s\nCopyright (C) 2026 ringfence authors\n"
 	       "Licensed under the MIT license\n",
-	       name, RINGFENCE_VERSION, RINGFENCE_COMMIT, RINGFENCE_DATE);
+	       name, RINGFENCE_VERSION, RINGFENCE_BUILD);
 	return 0;
 }
 
 static int usage(const struct command *only)
 {
 	printf("usage: ringfence [COMMAND] [--OPTION VALUE]...\n"
-	       "A workload reaches exactly what its owner allows, and nothing else.\n\ncommands:\n");
+	       "A workload reaches exactly what its owner allows, and nothing else.\n\n"
+	       "commands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	printf("  version    print the version\n\n"
 	       "flags of filter that are no option:\n"
 	       "  --print-rules   print the nftables rules that would be installed, and exit\n"
 	       "  --off           remove our rules from this namespace, and exit\n\n"
-	       "options, each also an environment variable (--log-level is LOG_LEVEL):\n");
-	options_help(stdout, only ? only->program : 'F');
+	       "Without a command: forward when TARGET is set, else filter.\n\n"
+	       "options of %s, each also an environment variable (--log-level is LOG_LEVEL):\n",
+	       (only ? only : &commands[0])->name);
+	options_help(stdout, (only ? only : &commands[0])->program);
+	return 0;
+}
+
+/* The option tables of the README. */
+static int readme(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		printf("%s### `ringfence %s`: %s\n\n", i > 0 ? "\n" : "", commands[i].name,
+		       commands[i].help);
+		options_readme(stdout, commands[i].program);
+	}
 	return 0;
 }
 
@@ -79,11 +96,12 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc && !by_name; i++)
 		if (is_any(argv[i], "--help", "-h", "help"))
 			return usage(command);
-	if (argc > 1 && strcmp(argv[1], "--help-readme") == 0) {
-		options_readme(stdout, 'F');
-		return 0;
+	if (argc > 1 && strcmp(argv[1], "--help-readme") == 0)
+		return readme();
+	if (!command) {
+		const char *target = getenv("TARGET");  /* what docker-whitelist is told */
+
+		command = find(target && target[0] ? "forward" : "filter");
 	}
-	if (!command)
-		command = find("filter");
 	return command->run(argc - skip < 0 ? 0 : argc - skip, argv + skip, by_name);
 }

@@ -117,8 +117,8 @@ static void tell_stale(struct reload *reload)
 
 	if (stale && !reload->stale_told)
 		log_warn("policy.stale_inode", log_str("path", reload->source.path),
-			 log_str("note", "the file was replaced behind a single-file mount: edits do not "
-					 "arrive; mount its folder, or restart the container"));
+			 log_str("note", "the file was replaced behind a single-file mount: edits "
+				 "do not arrive; mount its folder, or restart the container"));
 	reload->stale_told = stale;
 }
 
@@ -182,7 +182,7 @@ static void watch_again(struct reload *reload)
 	reload->folder_watch = inotify_add_watch(reload->inotify.fd, dirname(folder), WATCHED);
 	reload->file_watch = inotify_add_watch(reload->inotify.fd, reload->source.path, WATCHED);
 	if (before > 0 && before != reload->file_watch)
-		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away: no longer ours */
+		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away */
 }
 
 static bool is_link_beside(const char *policy_path, const char *name)

@@ -29,7 +29,7 @@
 static struct worker worker;
 static struct filter_settings settings;
 static struct worker_job job;
-static _Atomic uint32_t open_count[2];
+static _Atomic uint32_t open_count[CONN_KINDS];
 static int origin_fd, event_fd;
 static union addr origin, listener;
 
@@ -125,14 +125,14 @@ static int begin(void **state)
 	const char *error;
 	struct policy *policy;
 	struct policy_error policy_error;
-	union addr any_port;
 
 	(void)state;
 	memset(&worker, 0, sizeof(worker));
 	settings = (struct filter_settings){
-		.mark = 1, .destination_check = DESTINATION_OFF, .private_answers = true,
+		.mark = 1, .conns_max = 100,
+		.destination_check = DESTINATION_OFF, .private_answers = true,
 		.hello_timeout_ms = 5000, .connect_timeout_ms = 5000, .idle_timeout_ms = 60000,
-		.open = { &open_count[0], &open_count[1] },
+		.open = open_count,
 		.original_destination = to_origin,
 	};
 	job = filter_job;
@@ -144,15 +144,12 @@ static int begin(void **state)
 	assert_int_equal(resolver_configure("203.0.113.53:53", NULL, &error), 0);
 	assert_int_equal(policy_from_lists(NULL, "allowed.test", &policy, &policy_error), 0);
 	policy_set_current(policy);
-	/* Two free ports, found by binding to port 0 and letting go. */
-	close(listen_on("127.0.0.1", &any_port));
-	settings.http_port = addr_port(&any_port);
-	close(listen_on("127.0.0.1", &any_port));
-	settings.https_port = addr_port(&any_port);
+	/* A free port, found by binding to port 0 and letting go. */
+	close(listen_on("127.0.0.1", &listener));
+	settings.listeners[settings.listener_count++] =
+		(struct filter_listener){ .addr = listener, .kind = CONN_HTTP };
 	assert_int_equal(loop_init(&worker.loop, 64, 16, worker.wake_fd), 0);
 	assert_int_equal(filter_job.begin(&worker), 0);
-	addr_parse(STR("127.0.0.1"), &listener);
-	addr_set_port(&listener, settings.http_port);
 	return 0;
 }
 
@@ -198,7 +195,8 @@ static unsigned conversation(struct client *client, unsigned close_at)
 	return steps;
 }
 
-static const char allowed[] = "POST / HTTP/1.1\r\nHost: allowed.test\r\nContent-Length: 40000\r\n\r\n";
+static const char allowed[] = "POST / HTTP/1.1\r\nHost: allowed.test\r\n"
+			      "Content-Length: 40000\r\n\r\n";
 static const char blocked[] = "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n";
 
 static void an_allowed_conversation_arrives_whole_in_both_directions(void **state)
@@ -272,16 +270,15 @@ static int make_world(void **state)
 	return 0;
 }
 
+#define conn_test(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			an_allowed_conversation_arrives_whole_in_both_directions, begin, end),
-		cmocka_unit_test_setup_teardown(
-			a_blocked_conversation_is_reset_and_says_nothing, begin, end),
-		cmocka_unit_test_setup_teardown(a_blocked_conversation_can_be_explained, begin, end),
-		cmocka_unit_test_setup_teardown(closing_at_any_completion_gives_everything_back, begin,
-						end),
+		conn_test(an_allowed_conversation_arrives_whole_in_both_directions),
+		conn_test(a_blocked_conversation_is_reset_and_says_nothing),
+		conn_test(a_blocked_conversation_can_be_explained),
+		conn_test(closing_at_any_completion_gives_everything_back),
 	};
 
 	return cmocka_run_group_tests(tests, make_world, NULL);
