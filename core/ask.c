@@ -126,7 +126,9 @@ static int socket_close(ares_socket_t fd, void *context)
 	slot->want = 0;
 	if (op_idle(&slot->poll))
 		socket_finish(slot);
-	else if (op_idle(&slot->cancel))
+	else if (!op_idle(&slot->cancel))
+		(void)shutdown(fd, SHUT_RDWR);  /* a cancel is on its way: wake it so */
+	else
 		op_cancel(&slot->cancel, &slot->poll);
 	return 0;
 }
@@ -458,9 +460,8 @@ static struct ask *ask_new(const struct ask_how *how, struct str name)
 	ask->context = how->context;
 	memcpy(ask->text, name.at, name.len);
 	ask->name = (struct str){ ask->text, name.len };
-	ask->waits = 2;
-	ask->families[0] = (struct ask_family){ .ask = ask, .type = DNS_TYPE_A };
-	ask->families[1] = (struct ask_family){ .ask = ask, .type = DNS_TYPE_AAAA };
+	ask->families[ask->waits++] = (struct ask_family){ .ask = ask, .type = DNS_TYPE_A };
+	ask->families[ask->waits++] = (struct ask_family){ .ask = ask, .type = DNS_TYPE_AAAA };
 	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
 		ask->sockets[i].fd = -1;
 		ask->sockets[i].poll.owner = ask->sockets[i].cancel.owner = &ask->owner;
@@ -488,9 +489,8 @@ int ask_open(const struct ask_how *how, struct str name, struct ask **out)
 		ask_close(ask);
 		return err;
 	}
-	for (unsigned i = 0; i < 2; i++)
-		ares_query(ask->channel, ask->text, 1, ask->families[i].type, on_reply,
-			   &ask->families[i]);
+	for (struct ask_family *family = ask->families; family < ask->families + 2; family++)
+		ares_query(ask->channel, ask->text, 1, family->type, on_reply, family);
 	if (ask->waits == 0)                        /* nobody can be asked: told from the loop */
 		ask->deadline_ms = ask->owner.loop->now_ms;
 	sockets_arm(ask);

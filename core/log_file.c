@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,10 @@
 
 #include "proto/str.h"
 
-enum { STAMP_LEN = 23 };                /* 2026-07-05T00-25-09.123 */
+enum {
+	STAMP_LEN = 23,                 /* 2026-07-05T00-25-09.123 */
+	PATIENCE_MS = 1000,             /* with a pipe that is full */
+};
 
 /* Make the folders of path that are missing. */
 static int make_folders(const char *path)
@@ -235,6 +239,17 @@ static void rotate(struct log_file *file)
 	remove_old(&parts, &now);
 }
 
+/* A pipe whose reader has stopped would stop the control thread too, and with it reloads and the
+ * watch over the rules: after a second of patience lines are lost instead, and counted, until it
+ * reads again. */
+static bool takes_a_line(struct log_file *file)
+{
+	struct pollfd poll_ = { .fd = file->fd, .events = POLLOUT };
+
+	file->stalled = poll(&poll_, 1, file->stalled ? 0 : PATIENCE_MS) == 0;
+	return !file->stalled;
+}
+
 bool log_file_write(struct log_file *file, char *line, size_t len)
 {
 	ssize_t written;
@@ -244,6 +259,10 @@ bool log_file_write(struct log_file *file, char *line, size_t len)
 	if (file->torn) {
 		*--line = '\n';
 		len++;
+	}
+	if (!takes_a_line(file)) {
+		file->lost++;
+		return false;
 	}
 	do {
 		written = write(file->fd, line, len);

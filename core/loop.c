@@ -11,7 +11,7 @@
 #include "core/features.h"
 #include "core/quiet.h"
 
-enum { BATCH_MAX = 256 };
+enum { BATCH_MAX = 256, SUBMIT_TRIES = 1000 };
 
 static op_fn on_wake;
 
@@ -116,11 +116,9 @@ static struct io_uring_sqe *op_arm(struct op *op, op_fn *done, op_fn *drop)
 	assert(op->done == NULL);
 	assert(!op->owner->closing);
 
-	sqe = io_uring_get_sqe(ring);
-	if (!sqe) {
+	/* A full ring is submitted; short of memory the kernel may refuse for a while. */
+	for (unsigned tries = 0; !(sqe = io_uring_get_sqe(ring)) && tries < SUBMIT_TRIES; tries++)
 		(void)io_uring_submit(ring);
-		sqe = io_uring_get_sqe(ring);
-	}
 	assert(sqe != NULL);
 
 	op->done = done;
@@ -311,9 +309,8 @@ static void on_wake(struct op *op, int res, uint32_t flags)
 {
 	struct loop *loop = container_of(op, struct loop, wake);
 
+	(void)res;
 	(void)flags;
-	if (res < 0 && res != -EINTR && res != -EAGAIN)
-		return;                         /* the ring is going */
 	op_read(op, loop->wake_fd, &loop->wake_count, sizeof(loop->wake_count), on_wake);
 	run_posts(loop);
 }

@@ -87,8 +87,7 @@ void timers_run(struct timers *timers, uint64_t now_ms)
 	/* Set first: a timer armed by fire() for now goes into a slot still to come. */
 	timers->done_slot = now_slot;
 	for (uint64_t slot = now_slot - slots + 1; slot <= now_slot; slot++)
-		if (timers->slots[slot % TIMER_SLOTS])
-			run_slot(timers, slot % TIMER_SLOTS, now_ms);
+		run_slot(timers, slot % TIMER_SLOTS, now_ms);
 }
 
 /* The first used slot after done_slot, going once round. */

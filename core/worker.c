@@ -4,9 +4,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,8 +57,11 @@ static int run(struct worker *worker)
 		return err;
 	err = job->begin(worker);
 	report(worker, err);
-	if (err == 0)
-		(void)loop_run(&worker->loop);
+	if (err == 0 && loop_run(&worker->loop) < 0) {
+		/* Better to end, and be started again, than to look alive and be deaf. */
+		fprintf(stderr, "ringfence: a worker's io_uring failed: ending\n");
+		_exit(1);
+	}
 	job->end(worker);
 	for (unsigned turn = 0; turn < STOP_TURNS_MAX && !job->idle(worker); turn++)
 		if (loop_step(&worker->loop) < 0)
@@ -95,6 +100,17 @@ static int start_one(struct worker *worker, int event_fd)
 	return err;
 }
 
+/* As many descriptors as the hard limit lets us have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int workers_start(struct workers *workers, unsigned count, const struct worker_job *job,
 		  int event_fd)
 {
@@ -102,6 +118,7 @@ int workers_start(struct workers *workers, unsigned count, const struct worker_j
 	unsigned started = 0;
 	int err = 0;
 
+	raise_descriptor_limit();
 	*workers = (struct workers){ .count = count };
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->changed, NULL);
