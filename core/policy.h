@@ -36,6 +36,9 @@ struct policy_error {
  */
 int policy_parse(const char *text, size_t len, struct policy **policy, struct policy_error *error);
 
+/* The hash of policy text, as in struct policy: cheap beside policy_parse(). */
+void policy_hash(const char *text, size_t len, uint64_t hash[4]);
+
 /* From comma lists (ALLOWLIST_IPS, ALLOWLIST_DOMAINS); either may be NULL. */
 int policy_from_lists(const char *ips, const char *domains, struct policy **policy,
 		      struct policy_error *error);

@@ -235,10 +235,10 @@ static int compare_texts(const void *a, const void *b)
 }
 
 /* 256 bits from four keys that never change: the same text has the same hash after a restart. */
-static void hash_text(struct str text, uint64_t hash[4])
+void policy_hash(const char *text, size_t len, uint64_t hash[4])
 {
 	for (uint64_t i = 0; i < 4; i++)
-		hash[i] = siphash(&(struct siphash_key){ i, ~i }, text.at, text.len);
+		hash[i] = siphash(&(struct siphash_key){ i, ~i }, text, len);
 }
 
 static int build_names(const struct text_list *list, struct names **names)
@@ -284,7 +284,7 @@ int policy_build(struct policy_builder *builder, struct str source, struct polic
 	       policy->ranges[policy->ranges_v4].first.sa.sa_family == AF_INET)
 		policy->ranges_v4++;
 	policy->ranges_v6 = ranges - policy->ranges_v4;
-	hash_text(source, policy->hash);
+	policy_hash(source.at, source.len, policy->hash);
 	*out = policy;
 	return 0;
 fail:

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -105,17 +104,6 @@ static void rules_from_options(struct running *running)
 	exemption(rules, options);
 }
 
-/* As many descriptors as the hard limit lets us have. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static const char *ring_advice(int err)
 {
 	if (err == -ENOSYS)
@@ -159,9 +147,11 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 		return complain(error);
 	err = log_open(options->log_level, options->log_format == LOG_FORMAT_JSON,
 		       options->no_color, options->log_file, options->decision_log_file);
-	if (err < 0)
-		return complain_about("LOG_FILE or DECISION_LOG_FILE cannot be opened", err,
-				      options->log_file);
+	if (err < 0) {
+		snprintf(line, sizeof(line), "cannot open LOG_FILE=%s or DECISION_LOG_FILE=%s",
+			 options->log_file, options->decision_log_file);
+		return complain_about(line, err, "");
+	}
 	if (features_parse(options->features) < 0)
 		return complain("RINGFENCE_FEATURES: write auto, none, or a list like "
 				"-recv-multishot,recv=7");
@@ -170,7 +160,7 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 	if (resolver_configure(options->dns_upstreams, options->resolv_conf, &resolver_error) < 0)
 		return complain(resolver_error);
 	policy_source_choose(&running->reload.source, options);
-	err = policy_source_read(&running->reload.source, &policy, &policy_error);
+	err = policy_source_read(&running->reload.source, NULL, &policy, &policy_error);
 	if (err < 0) {
 		snprintf(error, sizeof(error), "failed to read policy: %s",
 			 policy_source_error(&running->reload.source, &policy_error, line,
@@ -194,7 +184,6 @@ static int check_kernel(struct running *running)
 		return complain_about("nftables cannot be used here", err,
 				      "the kernel needs nf_tables (modprobe nf_tables) and the "
 				      "process CAP_NET_ADMIN in this network namespace");
-	raise_descriptor_limit();
 	err = probe_ring();
 	if (err < 0)
 		return complain_about("io_uring cannot be used here", err, ring_advice(err));

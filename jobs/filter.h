@@ -31,7 +31,7 @@ struct running {
 	struct instance *instance;
 	struct nft_rules rules;
 	struct nflog_reader *nflog;
-	bool nflog_failing;
+	bool nflog_failing, rules_failing;      /* told already */
 	int event_fd;
 	struct reload reload;
 	struct watch signals, events, tick, nflog_watch, nft_watch;

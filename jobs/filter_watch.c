@@ -123,6 +123,23 @@ static void open_nflog(struct running *running)
 	log_info("nflog.listen", log_uint("group", rules->nflog_group));
 }
 
+/* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
+static void assert_rules(struct running *running)
+{
+	int err;
+
+	if (nft_verify(running->nft) == 1)
+		return;
+	err = nft_install(running->nft, &running->rules);
+	if (err < 0 && !running->rules_failing)
+		log_error("nftables.restore_failed", log_str("err", nft_error(running->nft)),
+			  log_str("note", "trying again every second"));
+	running->rules_failing = err < 0;
+	if (err == 0)
+		log_error("nftables.restored", log_str("note", "another program changed or removed "
+			  "our rules: connections may have left meanwhile"));
+}
+
 static void on_tick(struct watch *watch)
 {
 	struct running *running = container_of(watch, struct running, tick);
@@ -132,23 +149,16 @@ static void on_tick(struct watch *watch)
 		nflog_reader_tick(running->nflog);
 	else
 		open_nflog(running);
+	assert_rules(running);                  /* what no watch has told */
 	quiet_reclaim();
 }
 
-/* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
 static void on_rules_changed(struct watch *watch)
 {
 	struct running *running = container_of(watch, struct running, nft_watch);
-	int err;
 
-	if (!nft_watch_read(running->nft, watch->fd) || nft_verify(running->nft) == 1)
-		return;
-	err = nft_install(running->nft, &running->rules);
-	if (err < 0)
-		log_error("nftables.restore_failed", log_str("err", nft_error(running->nft)));
-	else
-		log_error("nftables.restored", log_str("note", "another program changed or removed "
-			  "our rules: connections may have left meanwhile"));
+	if (nft_watch_read(running->nft, watch->fd))
+		assert_rules(running);
 }
 
 static int watch(struct running *running, struct watch *watch_, int fd,

@@ -66,6 +66,20 @@ static bool parse_port(const char *text, size_t len, uint16_t *port)
 	return value >= 1 && value <= 65535;
 }
 
+/* Is this one of our own addresses?  Then it can be bound. */
+static bool is_ours(const union addr *addr)
+{
+	union addr any_port = *addr;
+	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ours;
+
+	addr_set_port(&any_port, 0);
+	ours = fd >= 0 && bind(fd, &any_port.sa, addr_len(&any_port)) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
 /* "443" or "8443:443": listen on the first, dial the last. */
 static bool add_port(const char *text, size_t len, const union addr *target)
 {
@@ -78,6 +92,8 @@ static bool add_port(const char *text, size_t len, const union addr *target)
 	if (!parse_port(text, first, &listen) ||
 	    !parse_port(colon ? colon + 1 : text, colon ? len - first - 1 : len, &dial) ||
 	    settings->listener_count + 2 > FILTER_LISTENERS_MAX)
+		return false;
+	if (listen == dial && is_ours(target))  /* it would dial itself for ever */
 		return false;
 	for (unsigned i = 0; i < ARRAY_LEN(hosts); i++) {
 		struct filter_listener *one = &settings->listeners[settings->listener_count++];
@@ -99,8 +115,9 @@ static int add_ports(const char *text, const union addr *target)
 		size_t len = strcspn(at, ",");
 
 		if (!add_port(at, len, target))
-			return complain("PORT: '%s': write ports like 443,8443:443, at most 32%s",
-					text, "");
+			return complain("PORT: '%s': write ports like 443,8443:443, at most 32; on "
+					"this host's own address TARGET%s", text,
+					" needs another port than we listen on");
 		at += len + (at[len] == ',');
 	} while (*at);
 	return 0;

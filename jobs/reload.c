@@ -132,10 +132,6 @@ static bool is_news(struct reload *reload, const struct policy *policy, enum cau
 
 	if (cause == ASKED)
 		return true;
-	if (memcmp(policy_current()->hash, policy->hash, sizeof(policy->hash)) == 0) {
-		reload->failed_hash = 0;
-		return false;
-	}
 	memcpy(reload->seen_hash, policy->hash, sizeof(policy->hash));
 	return cause == CHANGED || seen_before;
 }
@@ -146,7 +142,8 @@ static void read_policy(struct running *running, enum cause cause)
 	struct policy *policy;
 	struct policy_error error;
 	char text[1024], hash[2][17];
-	int err = policy_source_read(&reload->source, &policy, &error);
+	const uint64_t *known = cause == ASKED ? NULL : policy_current()->hash;
+	int err = policy_source_read(&reload->source, known, &policy, &error);
 
 	if (err == -ENOENT && cause == CHANGED)
 		return;                 /* some editors move it away and write a new one */
@@ -154,6 +151,10 @@ static void read_policy(struct running *running, enum cause cause)
 		policy_source_error(&reload->source, &error, text, sizeof(text));
 		complain(running, err == -EINVAL && error.line ? "policy.reload_failed" :
 				  "policy.read_error", text);
+		return;
+	}
+	if (!policy) {                          /* it is what is in force */
+		reload->failed_hash = 0;
 		return;
 	}
 	if (!is_news(reload, policy, cause)) {
