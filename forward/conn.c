@@ -14,6 +14,11 @@
 #include "forward/splice.h"
 #include "forward/vet.h"
 
+enum {
+	STALLED_MS = 2000,              /* a reader that takes nothing for so long may be shed, */
+	SHED_MAX = 64,                  /* so many at a time */
+};
+
 static void send_reset_on_close(int fd)
 {
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
@@ -126,19 +131,15 @@ static void conn_free(struct owner *owner)
 /* No room: the client sees RST, one event a second says how many. */
 static void conn_refuse(struct filter *filter, int fd)
 {
-	uint64_t second = filter->worker->loop.now_ms / 1000;
+	uint32_t count = flood_count(&filter->refused, filter->worker->loop.now_ms);
 
 	metric_add(&filter->worker->metrics.conns_refused, 1);
-	filter->refused_untold++;
 	send_reset_on_close(fd);
 	close(fd);
-	if (second == filter->refused_told_s)
-		return;
-	event_emit(filter->worker->events, &(struct event){ .kind = EVENT_CONN_REFUSED,
-							     .reason = CLOSE_OVERLOAD,
-							     .count = filter->refused_untold });
-	filter->refused_told_s = second;
-	filter->refused_untold = 0;
+	if (count > 0)
+		event_emit(filter->worker->events,
+			   &(struct event){ .kind = EVENT_CONN_REFUSED, .reason = CLOSE_OVERLOAD,
+					    .count = count });
 }
 
 static void on_timer(struct timer *timer);
@@ -228,6 +229,15 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* The server has said something, then nothing for a while, and the client has got all of it. */
+static bool has_answered(const struct conn *conn, uint64_t now)
+{
+	const struct side *upstream = &conn->side[UPSTREAM];
+
+	return conn->http.answered && now >= conn->http.answered_ms + VET_QUIET_MS &&
+	       op_idle(&conn->side[CLIENT].tx) && upstream->queue_len == 0 && !upstream->bulk;
+}
+
 /* While relaying one timer stands for several deadlines; traffic only notes the time. */
 static void relaying_timer(struct conn *conn)
 {
@@ -238,7 +248,7 @@ static void relaying_timer(struct conn *conn)
 	if (conn->head_by_ms != 0 && now >= conn->head_by_ms)
 		return vet_timeout(conn);
 	if (conn->kind == CONN_HTTP && conn->vet_mode == VET_HEAD && conn->http.ending) {
-		if (conn->http.answered && now >= conn->active_ms + VET_QUIET_MS)
+		if (has_answered(conn, now))
 			return refuse_linger(conn, CLOSE_HOST_SWITCHED);
 		next = sooner(next, now + VET_QUIET_MS);
 	}
@@ -322,7 +332,32 @@ static bool still_allowed(const struct conn *conn, const struct policy *policy)
 
 	if (conn->kind == CONN_HTTP && addr_parse(conn_name(conn), &literal))
 		return policy_has_addr(policy, &literal);
-	return policy_match_name(policy, conn_name(conn)) != NULL;
+	return policy_match_name(policy, conn_name(conn)) != NULL &&
+	       (conn->state != CONN_RELAYING || dial_may_stay(conn));
+}
+
+/* Buffers wait for this side, which has taken nothing for a while. */
+static bool is_stalled(struct side *to, uint64_t now_ms)
+{
+	return side_peer(to)->queue_len > 0 && !op_idle(&to->tx) &&
+	       now_ms >= to->sending_ms + STALLED_MS;
+}
+
+void conns_shed(struct filter *filter)
+{
+	uint64_t now_ms = filter->worker->loop.now_ms;
+	unsigned shed = 0;
+
+	for (uint32_t i = 0; i < filter->conns.fresh && shed < SHED_MAX; i++) {
+		struct conn *conn = pool_item(&filter->conns, i);
+
+		if (!is_open(conn) || conn->state != CONN_RELAYING ||
+		    (!is_stalled(&conn->side[CLIENT], now_ms) &&
+		     !is_stalled(&conn->side[UPSTREAM], now_ms)))
+			continue;
+		refuse(conn, CLOSE_OVERLOAD, "reads nothing, and its buffers are needed");
+		shed++;
+	}
 }
 
 void conns_recheck(struct filter *filter)

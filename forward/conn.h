@@ -38,6 +38,7 @@ struct side {
 	uint32_t streak;                /* bytes received since the other side said something */
 	struct bulk *bulk;              /* pumped: see splice.h; else NULL */
 	uint64_t bytes;                 /* received from it and passed on */
+	uint64_t sending_ms;            /* when the send under way to it began */
 	struct side *next_starved;
 };
 
@@ -71,6 +72,7 @@ struct conn {
 			uint32_t requests;
 			bool upgrade;   /* the first request asks for a websocket */
 			bool answered;  /* server bytes since the last request was sent */
+			uint64_t answered_ms; /* when the last of them came */
 			bool ending;    /* another server's turn: see vet_http.c */
 			uint8_t status_len, status[12]; /* first bytes of the answer to it */
 		} http;
@@ -117,6 +119,9 @@ enum conn_fact { FACT_ALLOWED, FACT_BLOCKED, FACT_DIAL, FACT_CLOSED, FACT_MISMAT
 bool conn_event_wanted(const struct conn *conn, enum conn_fact fact);
 void conn_event(const struct conn *conn, struct event *event, enum conn_fact fact);
 void conn_emit(const struct conn *conn, const struct event *event);
+
+/* Receive buffers have run out: some connections whose reader takes nothing give theirs back. */
+void conns_shed(struct filter *filter);
 
 /* Every open connection of this worker: re-judge after a policy change; or close all. */
 void conns_recheck(struct filter *filter);

@@ -113,7 +113,10 @@ static void on_answer(struct conn *conn, const struct answer *answer)
 
 static void on_looked_up(struct lookup *lookup, const struct answer *answer)
 {
-	on_answer(container_of(lookup, struct conn, lookup), answer);
+	struct conn *conn = container_of(lookup, struct conn, lookup);
+
+	if (conn->state == CONN_DIALLING)       /* not refused in the meantime */
+		on_answer(conn, answer);
 }
 
 /* One candidate that needs no resolver. */
@@ -256,9 +259,9 @@ static void on_answer_again(struct conn *conn, const struct answer *answer)
 	union addr candidates[VET_CANDIDATES_MAX];
 	unsigned count;
 	bool mismatch;
-	bool same = conn_candidates(conn, answer, candidates, &count, &mismatch) &&
-		    (contains(candidates, count, &conn->dialled) ||
-		     contains(answer->recent, answer->recent_count, &conn->dialled));
+	bool same = answer->count > 0 &&
+		    conn_candidates(conn, answer, candidates, &count, &mismatch) &&
+		    contains(candidates, count, &conn->dialled);
 
 	vet_http_same_address(conn, same);
 }
@@ -267,8 +270,19 @@ static void on_looked_up_again(struct lookup *lookup, const struct answer *answe
 {
 	struct conn *conn = container_of(lookup, struct conn, lookup);
 
+	if (conn->state != CONN_RELAYING)
+		return;
 	on_answer_again(conn, answer);
 	relay_pump(&conn->side[CLIENT]);        /* it held while the lookup waited */
+}
+
+bool dial_may_stay(const struct conn *conn)
+{
+	const struct filter_settings *settings = conn->filter->settings;
+	bool has_dot = memchr(conn->name, '.', conn->name_len) != NULL;
+
+	return settings->destination_check == DESTINATION_OFF ||
+	       may_dial(&conn->dialled, has_dot, policy_current(), settings->private_answers);
 }
 
 void dial_check_same(struct conn *conn)

@@ -17,6 +17,9 @@ void dial_timeout(struct conn *conn);
 void dial_check_same(struct conn *conn);
 void vet_http_same_address(struct conn *conn, bool same);
 
+/* May the address that this connection goes to still be dialled under the policy of now? */
+bool dial_may_stay(const struct conn *conn);
+
 /* Which of a name's addresses may be dialled, in which order (exposed for tests): fills out with
  * at most VET_CANDIDATES_MAX; *mismatch: the client's address is none of them.
  * has_dot: the name is not a single label. */

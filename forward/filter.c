@@ -109,6 +109,7 @@ static void filter_finish(struct worker *worker)
 
 	if (!filter)
 		return;
+	timer_cancel(&worker->loop.timers, &filter->starving);
 	pool_finish(&filter->conns);
 	pool_finish(&filter->vets);
 	pool_finish(&filter->vet_pages);

@@ -36,6 +36,23 @@ struct filter_settings {                /* shared by all workers, never changed 
 };
 
 
+/* A fact that may come thousands of times a second: told once in it, with how many there were. */
+struct flood {
+	uint64_t told_s;                /* the second it was last told in */
+	uint32_t untold;
+};
+
+/* It happened again.  How many to tell now, 0: nothing. */
+static inline uint32_t flood_count(struct flood *flood, uint64_t now_ms)
+{
+	uint32_t count = ++flood->untold;
+
+	if (now_ms / 1000 == flood->told_s)
+		return 0;
+	*flood = (struct flood){ .told_s = now_ms / 1000 };
+	return count;
+}
+
 struct filter {
 	struct worker *worker;
 	const struct filter_settings *settings;
@@ -44,12 +61,12 @@ struct filter {
 	struct pool vets, vet_pages;    /* see vet.h */
 	struct listener *listeners[FILTER_LISTENERS_MAX];
 	struct side *starved;           /* wait for a receive buffer */
+	struct timer starving;          /* looks after them */
 	struct pipes pipes;
 	struct pool bulks;             /* directions that run bulk */
 	struct bulk *pumped;          /* those that are pumped */
 	uint64_t next_conn;             /* ids, unique over workers */
-	uint64_t refused_told_s;        /* last second in which a refusal was told */
-	uint32_t refused_untold;
+	struct flood refused, accept_errors;
 };
 
 /* The kernel's answer: SO_ORIGINAL_DST of a redirected connection. */

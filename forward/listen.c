@@ -43,10 +43,13 @@ static void on_retry(struct timer *timer)
 static void accept_failed(struct listener *listener, int err)
 {
 	struct filter *filter = listener->filter;
+	uint32_t count = flood_count(&filter->accept_errors, listener->owner.loop->now_ms);
 
 	metric_add(&filter->worker->metrics.accept_errors, 1);
-	event_emit(filter->worker->events,
-		   &(struct event){ .kind = EVENT_ACCEPT_ERROR, .error = -err });
+	if (count > 0)
+		event_emit(filter->worker->events,
+			   &(struct event){ .kind = EVENT_ACCEPT_ERROR, .error = -err,
+					    .count = count });
 }
 
 static void on_accept(struct op *op, int res, uint32_t flags)

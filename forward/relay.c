@@ -7,13 +7,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 #include "forward/refuse.h"
 #include "forward/splice.h"
 #include "forward/vet.h"
 
+enum { STARVING_MS = 100 };             /* until we look who keeps buffers */
+
 static op_fn on_recv, on_sent;
+static void on_starving(struct timer *timer);
 
 static enum close_reason lost(const struct side *side)
 {
@@ -84,6 +88,7 @@ void relay_receive(struct side *side)
 static void starve(struct side *side)
 {
 	struct filter *filter = side_conn(side)->filter;
+	struct loop *loop = &filter->worker->loop;
 
 	metric_add(&filter->worker->metrics.bufs_starved, 1);
 	if (side->is_starved)
@@ -91,24 +96,42 @@ static void starve(struct side *side)
 	side->is_starved = true;
 	side->next_starved = filter->starved;
 	filter->starved = side;
+	filter->starving.fire = on_starving;
+	if (!timer_armed(&filter->starving))
+		timer_arm(&loop->timers, &filter->starving, loop->now_ms + STARVING_MS);
+}
+
+/* Let so many receive again. */
+static void feed(struct filter *filter, unsigned most)
+{
+	for (; filter->starved && most > 0; most--) {
+		struct side *side = filter->starved;
+
+		filter->starved = side->next_starved;
+		side->is_starved = false;
+		if (!side_conn(side)->owner.closing)
+			relay_receive(side);
+	}
 }
 
 void relay_feed_starved(struct filter *filter)
 {
-	struct side *side = filter->starved;
 	struct bufs *bufs = &filter->worker->loop.bufs;
 
-	if (!side || (bufs->lent == bufs->filled && !bufs_grow(bufs)))
-		return;
-	filter->starved = NULL;
-	while (side) {
-		struct side *next = side->next_starved;
+	if (filter->starved && (bufs->lent < bufs->filled || bufs_grow(bufs)))
+		feed(filter, bufs->filled - bufs->lent);
+}
 
-		side->is_starved = false;
-		if (!side_conn(side)->owner.closing)
-			relay_receive(side);
-		side = next;
-	}
+/* Some have waited for a while.  When no buffer is free those who only keep theirs give way; then
+ * all try again, also who always came too late. */
+static void on_starving(struct timer *timer)
+{
+	struct filter *filter = container_of(timer, struct filter, starving);
+	struct bufs *bufs = &filter->worker->loop.bufs;
+
+	if (filter->starved && bufs->lent == bufs->filled)
+		conns_shed(filter);
+	feed(filter, UINT_MAX);
 }
 
 /* The direction that begins at `from` has nothing left and will get nothing more. */
@@ -125,6 +148,9 @@ static void finish(struct side *from)
 		return;                         /* dialling: pumped again when connected */
 	if (from->broken)
 		return conn_reset(conn, lost(from));
+	if (to->deaf)                           /* all is said, and nobody listens any more */
+		return from->index == UPSTREAM ? refuse_linger(conn, CLOSE_UPSTREAM_LOST) :
+						 conn_reset(conn, CLOSE_CLIENT_LOST);
 	if (from->shut)
 		return conn_close(conn, CLOSE_DONE);    /* close(2) says the rest */
 	if (!to->shut) {
@@ -172,6 +198,7 @@ static bool send_vetted(struct conn *conn)
 	if (!vet || vet->sent == vet->pass || conn->state != CONN_RELAYING)
 		return false;
 	conn->sending_vet = true;
+	to->sending_ms = conn->owner.loop->now_ms;
 	op_send(&to->tx, to->fd, vet->data + vet->sent, vet->pass - vet->sent, on_sent);
 	return true;
 }
@@ -199,6 +226,7 @@ void relay_pump(struct side *from)
 			const struct buf_link *link = &bufs->links[from->queue_head];
 
 			from->cleared = (uint16_t)len;
+			to->sending_ms = conn->owner.loop->now_ms;
 			op_send(&to->tx, to->fd, buf_at(bufs, from->queue_head) + link->at, len,
 				on_sent);
 			return;
@@ -206,7 +234,7 @@ void relay_pump(struct side *from)
 	}
 	if (from->queue_len > 0)
 		return;
-	if (from->bulk && !from->eof)
+	if (from->bulk && !from->deaf && (!from->eof || from->bulk->in_pipe > 0))
 		splice_start(from);
 	else if (from->eof)
 		finish(from);
@@ -235,9 +263,13 @@ static void discard(struct side *from, uint16_t id, int res)
 
 	if (id != BUF_NONE)
 		bufs_return(&conn->owner.loop->bufs, id);
-	if (res > 0 || res == -ENOBUFS)
-		return from->index == CLIENT ? relay_receive(from) : (void)0;
-	if (from->index == CLIENT)
+	if (from->index == UPSTREAM)
+		return;
+	if (res == -ENOBUFS)
+		starve(from);
+	else if (res > 0)
+		relay_receive(from);
+	else
 		conn_close(conn, conn->reason);
 }
 
@@ -278,8 +310,9 @@ void relay_send_failed(struct side *to)
 	struct side *from = side_peer(to);
 
 	relay_drop_queue(from);
+	splice_drop(from);
 	from->deaf = true;
-	to->broken = true;
+	to->broken = !to->eof;          /* else it ended well, and what it said is passed on */
 	if (to->eof)
 		relay_pump(to);
 	else

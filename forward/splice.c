@@ -92,10 +92,10 @@ static bool fill(struct bulk *bulk)
 		bulk->quiet = 0;
 		vet_skip(from, (size_t)n);
 		/* Little at a time: come less often.  The pipe fills: come more often. */
-		if ((size_t)n < bulk->pipe.size / 8 && bulk->ticks < SPLICE_TICKS_MAX)
+		if ((size_t)n < bulk->pipe.size / 8 * 3 && bulk->ticks < SPLICE_TICKS_MAX)
 			bulk->ticks++;
-		else if ((size_t)n > bulk->pipe.size / 2)
-			bulk->ticks = 1;
+		else if ((size_t)n > bulk->pipe.size / 4 * 3 && bulk->ticks > 1)
+			bulk->ticks--;
 	} else if (n == 0) {
 		from->eof = true;
 		return false;
@@ -192,7 +192,8 @@ void splice_turn(struct filter *filter)
 		if (is_going(bulk)) {
 			unlink_bulk(bulk);
 		} else if (bulk->at_us <= now) {
-			bulk->at_us = now + (uint64_t)bulk->ticks * SPLICE_TICK_US;
+			/* On a common beat, so that one waking serves many. */
+			bulk->at_us = (now / SPLICE_TICK_US + bulk->ticks) * SPLICE_TICK_US;
 			pump(bulk);
 		}
 	}

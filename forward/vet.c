@@ -54,23 +54,22 @@ static bool grow(struct conn *conn)
 	return true;
 }
 
-bool vet_collect(struct conn *conn, const uint8_t *data, size_t len)
+size_t vet_collect(struct conn *conn, const uint8_t *data, size_t len)
 {
 	struct vet *vet = conn->vet;
 
-	while (len > vet->size - vet->len) {
-		if (!grow(conn)) {
-			bool large = vet->data != vet->small;
+	if (vet->len == vet->size && !grow(conn)) {
+		bool large = vet->data != vet->small;
+		enum close_reason bad = conn->kind == CONN_TLS ? CLOSE_HELLO_BAD : CLOSE_HEAD_BAD;
 
-			refuse(conn, !large ? CLOSE_OVERLOAD :
-				     conn->kind == CONN_TLS ? CLOSE_HELLO_BAD : CLOSE_HEAD_BAD,
-			       large ? "too large" : NULL);
-			return false;
-		}
+		refuse(conn, large ? bad : CLOSE_OVERLOAD, large ? "too large" : NULL);
+		return 0;
 	}
+	if (len > vet->size - vet->len)
+		len = vet->size - vet->len;
 	memcpy(vet->data + vet->len, data, len);
 	vet->len += (uint32_t)len;
-	return true;
+	return len;
 }
 
 void vet_decide(struct conn *conn, bool literal)
@@ -170,7 +169,7 @@ void vet_skip(struct side *from, size_t len)
 	if (conn->vet_mode == VET_BLIND || conn->kind != CONN_HTTP)
 		return;
 	if (from->index == UPSTREAM) {
-		conn->http.answered = true;
+		vet_http_answered(conn);
 		return;
 	}
 	conn->http.body.left -= len;

@@ -61,8 +61,9 @@ void vet_sent(struct conn *conn);
 /* The time for a whole hello or head is over. */
 void vet_timeout(struct conn *conn);
 
-/* Collect bytes; false: too many, or no memory for more (the connection is ending). */
-bool vet_collect(struct conn *conn, const uint8_t *data, size_t len);
+/* Collect bytes: as many as there is room for, and a larger buffer only when there is none.
+ * Returns how many; 0: too many, or no memory for more (the connection is ending). */
+size_t vet_collect(struct conn *conn, const uint8_t *data, size_t len);
 /* Judge conn->name, then dial; ends in dial_* or in a refusal. `rule` of the policy is kept. */
 void vet_decide(struct conn *conn, bool literal);
 
@@ -72,5 +73,6 @@ bool vet_tls_server(struct conn *conn, const uint8_t *data, size_t len);
 enum vet_says vet_http_client(struct conn *conn, const uint8_t *data, size_t *len);
 bool vet_http_server(struct conn *conn, const uint8_t *data, size_t len);
 void vet_http_sent(struct conn *conn);
+void vet_http_answered(struct conn *conn);
 
 #endif

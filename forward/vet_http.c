@@ -24,7 +24,7 @@ static void let_pass(struct conn *conn)
 	conn->http.upgrade = head->upgrade_websocket && conn->http.requests == 0;
 	conn->http.requests++;
 	http_body_start(&conn->http.body, head);
-	if (head->framing != HTTP_BODY_NONE)
+	if (head->framing == HTTP_BODY_CHUNKED || head->body_len > 0)
 		conn->vet_mode = VET_BODY;
 	else
 		conn->vet_mode = conn->http.upgrade ? VET_UPGRADE : VET_HEAD;
@@ -77,7 +77,8 @@ static enum vet_says collect_head(struct conn *conn, const uint8_t *data, size_t
 	struct vet *vet = conn->vet;
 	size_t before = vet->len;
 
-	if (!vet_collect(conn, data, *len))
+	*len = vet_collect(conn, data, *len);
+	if (*len == 0)
 		return VET_CLOSED;
 	switch (http_request_head(&vet->head, vet->data, vet->len)) {
 	case PARSED_OK:
@@ -120,11 +121,17 @@ enum vet_says vet_http_client(struct conn *conn, const uint8_t *data, size_t *le
 	return collect_head(conn, data, len);
 }
 
+void vet_http_answered(struct conn *conn)
+{
+	conn->http.answered = true;
+	conn->http.answered_ms = conn->owner.loop->now_ms;
+}
+
 bool vet_http_server(struct conn *conn, const uint8_t *data, size_t len)
 {
 	unsigned status = 0;
 
-	conn->http.answered = true;
+	vet_http_answered(conn);
 	if (!conn->http.upgrade)
 		return true;
 	while (len > 0 && conn->http.status_len < sizeof(conn->http.status)) {

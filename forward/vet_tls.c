@@ -13,28 +13,26 @@ static bool same_name(const struct conn *conn, const struct tls_hello *hello)
 	return str_equal(conn_name(conn), (struct str){ hello->name, hello->name_len });
 }
 
-/* A whole hello stands in the vet buffer. */
+/* A whole hello stands in the vet buffer: the first, or the one after a HelloRetryRequest. */
 static void on_hello(struct conn *conn)
 {
 	struct vet *vet = conn->vet;
 	const struct tls_hello *hello = &vet->hello;
+	bool first = conn->state == CONN_VETTING;
 
 	metric_add(&conn->filter->worker->metrics.hellos, 1);
-	if (conn->state != CONN_VETTING) {              /* after a HelloRetryRequest */
-		if (!same_name(conn, hello))
-			return refuse(conn, CLOSE_HELLO_SWITCHED, hello->name);
-		tls_watch_hello_passed(&conn->watch);
-		conn->vet_mode = VET_TLS_WATCH;
-		conn->head_by_ms = 0;
-		vet->pass = vet->len;
-		return;
-	}
+	if (!first && !same_name(conn, hello))
+		return refuse(conn, CLOSE_HELLO_SWITCHED, hello->name);
 	memcpy(conn->name, hello->name, hello->name_len + 1u);
 	conn->name_len = hello->name_len;
 	if (hello->ech && conn->filter->settings->ech_block)
 		return refuse(conn, CLOSE_ECH_BLOCKED, NULL);
 	conn->vet_mode = VET_TLS_WATCH;
-	vet_decide(conn, false);
+	if (first)
+		return vet_decide(conn, false);
+	tls_watch_hello_passed(&conn->watch);
+	conn->head_by_ms = 0;
+	vet->pass = vet->len;
 }
 
 static enum vet_says collect_hello(struct conn *conn, const uint8_t *data, size_t *len)
@@ -42,7 +40,8 @@ static enum vet_says collect_hello(struct conn *conn, const uint8_t *data, size_
 	struct vet *vet = conn->vet;
 	size_t before = vet->len;
 
-	if (!vet_collect(conn, data, *len))
+	*len = vet_collect(conn, data, *len);
+	if (*len == 0)
 		return VET_CLOSED;
 	switch (tls_client_hello(&vet->hello, vet->data, vet->len)) {
 	case PARSED_OK:
