@@ -1,6 +1,6 @@
 """test_corpus.py - no wrong pass and no wrong stop, whatever the bytes and however they arrive.
 
-Two collections: vectors that this repository makes (vectors.py), and those in the folder
+Two collections: what vectors_tls.py and vectors_http.py make, and the files in the folder
 $RINGFENCE_CORPUS, by default ../shared/corpus beside the repository, where there is one."""
 import json
 import os

@@ -179,6 +179,7 @@ static void http_each_fault_has_its_reason(void **state)
 		{ "GET http://b.test/ HTTP/1.1\r\n" HOST, HTTP_BAD_HOST },
 		{ "GET http://a.test:80/ HTTP/1.1\r\n" HOST, HTTP_BAD_HOST },
 		{ "GET http://u@a.test/ HTTP/1.1\r\nHost: u@a.test\r\n", HTTP_BAD_HOST },
+		{ "GET http://a.test#@b.test/ HTTP/1.1\r\n" HOST, HTTP_BAD_HOST },
 		{ GET "Upgrade: h2c\r\n", HTTP_BAD_UPGRADE },
 		{ POST "Transfer-Encoding: gzip, chunked\r\n", HTTP_BAD_FRAMING },
 		{ POST "Transfer-Encoding:\r\n", HTTP_BAD_FRAMING },
