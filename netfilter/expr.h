@@ -68,6 +68,7 @@ void expr_ct_invalid(struct rule *rule);                        /* ct state inva
 
 /* Statements: the packet goes on. */
 void expr_set_ct_mark(struct rule *rule, uint32_t mark);        /* ct mark set 0x52464e01 */
+void expr_set_ct_zone(struct rule *rule, uint16_t zone);        /* ct original zone set 1 */
 void expr_count(struct rule *rule);                             /* counter packets 0 bytes 0 */
 void expr_limit(struct rule *rule, uint32_t rate, uint32_t burst); /* packets a second */
 void expr_log(struct rule *rule, const char *prefix, uint16_t group, uint32_t snaplen,

@@ -5,6 +5,7 @@
 
 #include <libnftnl/expr.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 
@@ -24,6 +25,20 @@ void expr_set_ct_mark(struct rule *rule, uint32_t mark)
 	expr_numbers(rule, "ct", (struct expr_number[4]){
 		{ NFTNL_EXPR_CT_KEY, NFT_CT_MARK }, { NFTNL_EXPR_CT_SREG, NFT_REG_1 } });
 	rule_say(rule, "ct mark set 0x%08x", mark);
+}
+
+void expr_set_ct_zone(struct rule *rule, uint16_t zone)
+{
+	struct nftnl_expr *expr;
+
+	immediate(rule, &zone, sizeof(zone));
+	expr = expr_add(rule, "ct");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+	nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+	rule_say(rule, "ct original zone set %u", zone);
 }
 
 void expr_count(struct rule *rule)

@@ -2,6 +2,7 @@
  * Each builder opens with the line it makes, as `nft list` writes it; M and U are the mark and user
  * id of our own sockets.
  *
+ * raw_out   our own flows are tracked apart
  * nat_out   what the workload opens to ports 80 and 443 comes to our listeners instead
  * in_mark   flows that others open to us are marked, so that answers to them may leave
  * out       everything that leaves: ours, redirected, loopback, answers, listed; the rest is
@@ -26,6 +27,9 @@
 /* Blocked packets come in floods; the log shows the shape of one, the counters its size. */
 enum { LOG_RATE = 200, LOG_BURST = 400 };
 
+/* Conntrack zone of our own flows, in their original direction. */
+enum { OUR_ZONE = 1 };
+
 /* Where Linux takes source ports from (net.ipv4.ip_local_port_range as it comes). */
 enum { EPHEMERAL_FIRST = 32768, EPHEMERAL_LAST = 60999 };
 
@@ -35,6 +39,11 @@ static const struct set_names names[] = {
 	{ "own_ports_b", "inbound_ports_b", "allowed_v4_b", "allowed_v6_b" },
 };
 
+static const struct chain raw_out = {
+	.name = "raw_out", .type = "filter", .hook = NF_INET_LOCAL_OUT, .policy = NF_ACCEPT,
+	.priority = PRIORITY_RAW,               /* before conntrack looks */
+	.text = "type filter hook output priority raw; policy accept;",
+};
 static const struct chain nat_out = {
 	.name = "nat_out", .type = "nat", .hook = NF_INET_LOCAL_OUT, .policy = NF_ACCEPT,
 	/* Before Docker's own DNAT of 127.0.0.11 at -100: the first NAT rule that matches wins. */
@@ -81,6 +90,20 @@ void rule_log(struct rule *rule, const struct nft_rules *rules, const char *pref
 {
 	expr_limit(rule, LOG_RATE, LOG_BURST);
 	expr_log(rule, prefix, rules->nflog_group, rules->nflog_snaplen, rules->nflog_qthresh);
+}
+
+/* ---- raw_out ---- */
+
+/* meta mark M ct original zone set 1
+ * A client that was reset leaves its redirected flow in conntrack for a while, and its source port
+ * to whoever asks next.  Our own connections are looked up apart from those, or one that got such a
+ * port would be redirected back to ourselves.  By mark alone: a closed socket has no uid. */
+static void raw_ours(struct table *table, const struct nft_rules *rules)
+{
+	struct rule *rule = table_add_rule(table, &raw_out);
+
+	expr_mark(rule, rules->mark);
+	expr_set_ct_zone(rule, OUR_ZONE);
 }
 
 /* ---- nat_out: only the first packet of a flow passes here ---- */
@@ -324,6 +347,8 @@ int table_init(struct table *table, const struct nft_rules *rules, unsigned side
 	*table = (struct table){ .names = &names[side] };
 	add_sets(table, rules);
 	table_add_out(table, rules, inbound);   /* first: the closed door has it too */
+	table_add_chain(table, &raw_out);
+	raw_ours(table, rules);
 	table_add_chain(table, &nat_out);
 	add_nat_out(table, rules);
 	if (inbound) {

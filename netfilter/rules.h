@@ -6,7 +6,7 @@
 #include "netfilter/nft.h"
 #include "netfilter/sets.h"
 
-enum { TABLE_CHAINS_MAX = 4, TABLE_SETS_MAX = 4, TABLE_RULES_MAX = 48 };
+enum { TABLE_CHAINS_MAX = 5, TABLE_SETS_MAX = 4, TABLE_RULES_MAX = 48 };
 
 struct chain {
 	const char *name;
@@ -27,7 +27,7 @@ struct table {
 	struct port_range own_ports[2], inbound_ports[INBOUND_PORTS_MAX];
 };
 
-enum { PRIORITY_MANGLE = -150, PRIORITY_FILTER = 0 };
+enum { PRIORITY_RAW = -300, PRIORITY_MANGLE = -150, PRIORITY_FILTER = 0 };
 
 /* Describe the real rules, or only the closed door.  The lists of *rules are borrowed.  side, 0 or
  * 1, chooses the names of the sets, so that those of two tables do not clash.  0 or -ENOMEM;
