@@ -35,7 +35,6 @@ struct filter_settings {                /* shared by all workers, never changed 
 	_Atomic uint32_t *open;         /* [CONN_KINDS]: open over all workers */
 };
 
-
 /* A fact that may come thousands of times a second: told once in it, with how many there were. */
 struct flood {
 	uint64_t told_s;                /* the second it was last told in */
@@ -63,8 +62,8 @@ struct filter {
 	struct side *starved;           /* wait for a receive buffer */
 	struct timer starving;          /* looks after them */
 	struct pipes pipes;
-	struct pool bulks;             /* directions that run bulk */
-	struct bulk *pumped;          /* those that are pumped */
+	struct pool bulks;              /* directions that run bulk */
+	struct bulk *pumped;            /* those that are pumped */
 	uint64_t next_conn;             /* ids, unique over workers */
 	struct flood refused, accept_errors;
 };
