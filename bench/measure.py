@@ -344,6 +344,11 @@ def save(path, data):
         file.write("\n")
 
 
+def results_folder(named, partial):
+    """Where figures go: where the caller said, or apart from the kept ones when not all was run."""
+    return named or (os.path.join(BUILT, "quick") if partial else RESULTS)
+
+
 def begin():
     """Once, before all else."""
     if os.geteuid() != 0:

@@ -171,8 +171,7 @@ def main():
     parser.add_argument("--reps", type=int)
     parser.add_argument("--out", help="folder for JSON, table and plots")
     options = parser.parse_args()
-    out = options.out or (os.path.join(measure.BUILT, "quick") if options.quick or options.only
-                          else measure.RESULTS)
+    out = measure.results_folder(options.out, options.quick or options.only)
     measure.begin()
     measure.build("load")
     begun = time.monotonic()

@@ -92,8 +92,7 @@ def main():
     parser.add_argument("--out", help="folder for the JSON")
     options = parser.parse_args()
     edits = options.edits or (20 if options.quick else 200)
-    out = options.out or (os.path.join(measure.BUILT, "quick") if options.quick
-                          else measure.RESULTS)
+    out = measure.results_folder(options.out, options.quick)
     measure.begin()
     world, rows = World(), []
     world.internet.dns.set(NAME, PLACE, ttl=86400)

@@ -123,8 +123,7 @@ def main():
     parser.add_argument("--out", help="folder for the JSON")
     options = parser.parse_args()
     starts = options.starts or (10 if options.quick else 50)
-    out = options.out or (os.path.join(measure.BUILT, "quick") if options.quick
-                          else measure.RESULTS)
+    out = measure.results_folder(options.out, options.quick)
     measure.begin()
     world, rows = World(), []
     world.internet.namespace.nft(UNSERVED)

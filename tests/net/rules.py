@@ -13,6 +13,8 @@ import socket
 import struct
 import subprocess
 
+import pytest
+
 import netns
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -207,3 +209,22 @@ def tcp_syn(source, destination):
     pseudo = (socket.inet_aton(source[0]) + socket.inet_aton(destination[0]) +
               struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(head)))
     return head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]
+
+
+# For tests to import: the rules' own world instead of conftest.py's.
+
+@pytest.fixture(scope="module")
+def rules():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    assert os.path.exists(TOOL), f"{TOOL} is not built; RINGFENCE_NFT_TOOL names another"
+    rules = Rules()
+    yield rules
+    rules.close()
+
+
+@pytest.fixture
+def net(rules):
+    rules.reset()
+    yield rules
+    rules.reset()

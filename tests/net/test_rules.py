@@ -3,35 +3,17 @@
 What is blocked is judged by what reaches the outside, never by what the sender is told alone."""
 import contextlib
 import errno
-import os
 import socket
 
 import pytest
 
-from rules import (ALLOWED, BOX, LISTED, LOOPBACK, MARK, OUTSIDE, PATIENCE, TOOL, UID, Rules,
-                   as_uid, original_destination, tcp_syn)
+from rules import (ALLOWED, BOX, LISTED, LOOPBACK, MARK, OUTSIDE, PATIENCE, UID, as_uid, net,
+                   original_destination, rules, tcp_syn)  # noqa: F401, net and rules are fixtures
 
 families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["v4", "v6"])
 REFUSED = errno.ECONNREFUSED
 PROHIBITED = {errno.EPERM, errno.EACCES, errno.EHOSTUNREACH}
 EPHEMERAL = 40000                       # where Linux takes source ports from
-
-
-@pytest.fixture(scope="module")
-def rules():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    assert os.path.exists(TOOL), f"{TOOL} is not built; RINGFENCE_NFT_TOOL names another"
-    rules = Rules()
-    yield rules
-    rules.close()
-
-
-@pytest.fixture
-def net(rules):
-    rules.reset()
-    yield rules
-    rules.reset()
 
 
 def refusal(made, address):

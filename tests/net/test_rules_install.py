@@ -1,7 +1,6 @@
 """test_rules_install.py - the table as a whole: printed, put in, replaced, guarded, logged."""
 import collections
 import errno
-import os
 import re
 import socket
 import threading
@@ -9,26 +8,9 @@ import threading
 import pytest
 
 import netns
-from rules import ALLOWED, BOX, LISTED, OUTSIDE, TOOL, Rules
+from rules import ALLOWED, BOX, LISTED, OUTSIDE, TOOL, net, rules  # noqa: F401, fixtures
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
-
-
-@pytest.fixture(scope="module")
-def rules():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    assert os.path.exists(TOOL), f"{TOOL} is not built; RINGFENCE_NFT_TOOL names another"
-    rules = Rules()
-    yield rules
-    rules.close()
-
-
-@pytest.fixture
-def net(rules):
-    rules.reset()
-    yield rules
-    rules.reset()
 
 
 def normal(text):
