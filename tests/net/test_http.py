@@ -183,10 +183,12 @@ ASK = request(line=b"GET /chat HTTP/1.1", fields=[
 GRANTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
-def test_a_websocket_passes_blind_once_the_server_has_said_101(listed):
+@pytest.mark.parametrize("field", [b"", b"Content-Length: 0\r\n"], ids=["plain", "length 0"])
+def test_a_websocket_passes_blind_once_the_server_has_said_101(listed, field):
+    ask = ASK[:-2] + field + b"\r\n"
     listed.internet.http_answer = lambda asked: GRANTED
     with listed.client.connect(ORIGIN, 80) as sock:
-        sock.sendall(ASK)
+        sock.sendall(ask)
         assert read_head(sock) == GRANTED
         for frame in b"\x81\x05hello", EVIL, bytes(range(256)) * 40:
             sock.sendall(frame)
@@ -194,7 +196,7 @@ def test_a_websocket_passes_blind_once_the_server_has_said_101(listed):
             while len(echo) < len(frame):
                 echo += sock.recv(65536)
             assert echo == frame
-    assert listed.internet.received(ORIGIN).startswith(ASK + b"\x81\x05hello" + EVIL)
+    assert listed.internet.received(ORIGIN).startswith(ask + b"\x81\x05hello" + EVIL)
 
 
 def test_what_is_sent_before_the_101_waits_for_it(listed):

@@ -268,6 +268,28 @@ static void a_line_after_a_torn_one_is_a_line_of_its_own(void **state)
 	assert_int_equal(file.lost, 2);
 }
 
+static void a_pipe_that_nobody_reads_loses_lines_instead_of_stopping_us(void **state)
+{
+	static char text[1 << 20];
+	unsigned written = 0;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(log_file_open(&file, path), 0);
+	assert_true(dup2(ends[1], file.fd) >= 0);       /* as if stdout were this pipe */
+	while (written < sizeof(text) && write_line("a line that nobody reads"))
+		written++;
+	assert_true(written > 100 && written < sizeof(text));
+	assert_false(write_line("lost"));
+	assert_int_equal(file.lost, 2);
+	assert_true(read(ends[0], text, sizeof(text)) > 0);
+	assert_true(write_line("read again"));
+	assert_int_equal(file.lost, 2);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -283,6 +305,7 @@ int main(void)
 		test(rotated_files_go_after_28_days_and_strangers_stay),
 		test(a_full_disk_loses_lines_and_counts_them),
 		test(a_line_after_a_torn_one_is_a_line_of_its_own),
+		test(a_pipe_that_nobody_reads_loses_lines_instead_of_stopping_us),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
