@@ -44,7 +44,7 @@ int bufs_init(struct bufs *bufs, struct io_uring *ring, unsigned filled, unsigne
 	memset(bufs, 0, sizeof(*bufs));
 	bufs->count = count;
 	bufs->step = filled;
-	bufs->memory = map((size_t)count * BUF_LEN);
+	bufs->memory = map((size_t)count * BUF_STRIDE);
 	bufs->links = calloc(count, sizeof(*bufs->links));
 	/* liburing 2.3 has no io_uring_setup_buf_ring(): the ring's pages are ours. */
 	bufs->ring = map(count * sizeof(struct io_uring_buf));

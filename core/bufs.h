@@ -9,11 +9,16 @@
 
 #include <liburing.h>
 
-enum { BUF_LEN = 16384, BUF_GROUP = 0, BUF_NONE = 0xffff };
+enum {
+	BUF_LEN = 16384, BUF_GROUP = 0, BUF_NONE = 0xffff,
+	/* The beginnings of buffers must not all fall into the same set of a cache. */
+	BUF_STRIDE = BUF_LEN + 64,
+	BUFS_GROWTH = 64,               /* a loop may have so many times what it begins with */
+};
 
 struct bufs {
 	struct io_uring_buf_ring *ring;
-	uint8_t *memory;                /* count * BUF_LEN, resident only where used */
+	uint8_t *memory;                /* count * BUF_STRIDE, resident only where used */
 	unsigned count;                 /* at the most: a power of two, up to 32768 */
 	unsigned filled;                /* in use so far: grows when all are lent */
 	unsigned step, lent;
@@ -37,7 +42,7 @@ static inline uint16_t buf_of(uint32_t flags)
 }
 static inline uint8_t *buf_at(const struct bufs *bufs, uint16_t id)
 {
-	return bufs->memory + (uint32_t)id * BUF_LEN;
+	return bufs->memory + (size_t)id * BUF_STRIDE;
 }
 void bufs_return(struct bufs *bufs, uint16_t id);
 

@@ -75,7 +75,7 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	/* Saves a descriptor look-up a system call; older kernels do without. */
 	if (features.ring_fd)
 		(void)io_uring_register_ring_fd(&loop->ring);
-	err = bufs_init(&loop->bufs, &loop->ring, bufs, bufs * 16);
+	err = bufs_init(&loop->bufs, &loop->ring, bufs, bufs * BUFS_GROWTH);
 	if (err < 0) {
 		io_uring_queue_exit(&loop->ring);
 		return err;
@@ -168,21 +168,42 @@ void op_connect(struct op *op, int fd, const struct sockaddr *addr, socklen_t le
 	op_ready(sqe, op);
 }
 
-void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done)
+static void recv_with(struct op *op, int fd, unsigned bufs, op_fn *done, uint16_t flags)
 {
 	struct io_uring_sqe *sqe = op_arm(op, done, drop_buf);
 
 	assert(bufs > 0);
 	prep_recv(sqe, fd, op->owner->loop->recv_multishot ? bufs * features.recv_len : 0);
+	sqe->ioprio |= flags;
+	op_ready(sqe, op);
+}
+
+void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done)
+{
+	recv_with(op, fd, bufs, done, 0);
+}
+
+void op_recv_multi_later(struct op *op, int fd, unsigned bufs, op_fn *done)
+{
+	recv_with(op, fd, bufs, done, IORING_RECVSEND_POLL_FIRST);
+}
+
+static void send_with(struct op *op, int fd, const void *buf, size_t len, op_fn *done, int flags)
+{
+	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
+
+	io_uring_prep_send(sqe, fd, buf, len, MSG_NOSIGNAL | flags);
 	op_ready(sqe, op);
 }
 
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done)
 {
-	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
+	send_with(op, fd, buf, len, done, 0);
+}
 
-	io_uring_prep_send(sqe, fd, buf, len, MSG_NOSIGNAL);
-	op_ready(sqe, op);
+void op_send_last(struct op *op, int fd, const void *buf, size_t len, op_fn *done)
+{
+	send_with(op, fd, buf, len, done, MSG_MORE);
 }
 
 void op_read(struct op *op, int fd, void *buf, size_t len, op_fn *done)

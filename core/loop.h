@@ -44,7 +44,7 @@ struct loop {
 };
 
 /* entries: submission queue size.  bufs receive buffers (a power of two) of BUF_LEN bytes to begin
- * with, sixteen times as many at the most.
+ * with, BUFS_GROWTH times as many at the most.
  * wake_fd: an eventfd the loop reads; not closed by loop_finish().
  * 0, or -errno: -EPERM and -ENOSYS mean that io_uring is forbidden or missing here. */
 int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd);
@@ -66,7 +66,12 @@ void op_connect(struct op *op, int fd, const struct sockaddr *addr, socklen_t le
  * full buffers: by one request where Linux can limit a multishot receive (6.17), else it ends
  * after one. */
 void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done);
+/* The same where nothing has come yet, most likely: the kernel waits before it tries. */
+void op_recv_multi_later(struct op *op, int fd, unsigned bufs, op_fn *done);
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
+/* The same for the last bytes before a shutdown(2) or close(2) that done() will do: they wait for
+ * the FIN, and both go in one segment (MSG_MORE; at most 200 ms). */
+void op_send_last(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
 void op_read(struct op *op, int fd, void *buf, size_t len, op_fn *done);
 /* One-shot readiness: res is the revents of poll(2). */
 void op_poll(struct op *op, int fd, unsigned events, op_fn *done);

@@ -157,7 +157,6 @@ static void conn_init(struct conn *conn, struct listener *listener, int fd)
 	conn->id = ++filter->next_conn << 8 | filter->worker->index;
 	conn->opened_ms = conn->active_ms = loop->now_ms;
 	conn->timer.fire = on_timer;
-	conn->lookup.owner = &conn->owner;
 	for (unsigned i = 0; i < SIDES; i++) {
 		struct side *side = &conn->side[i];
 

@@ -29,8 +29,9 @@ struct side {
 	bool eof;                       /* it will send no more */
 	bool broken;                    /* it ended by an error: pass on what it sent, then reset */
 	bool shut;                      /* told that the other side sends no more */
-	bool is_starved;
+	bool is_starved, is_ready;
 	bool deaf;                      /* the other side takes no more: bytes are dropped */
+	uint8_t sends;                  /* to it, counted up to the one that sets TCP_NODELAY */
 	uint16_t queue_head, queue_tail, queue_len; /* received, not passed on: buf ids */
 	uint16_t cleared;               /* bytes of the first of these that vetting let pass */
 	struct op rx, tx;               /* tx sends to this side */
@@ -39,7 +40,7 @@ struct side {
 	struct bulk *bulk;              /* pumped: see splice.h; else NULL */
 	uint64_t bytes;                 /* received from it and passed on */
 	uint64_t sending_ms;            /* when the send under way to it began */
-	struct side *next_starved;
+	struct side *next_starved, *next_ready;
 };
 
 /* How the bytes of one direction are looked at before they pass: see vet.h. */
@@ -55,10 +56,10 @@ enum vet_mode {
 struct conn {
 	struct owner owner;             /* first: pool.h keeps it readable */
 	struct filter *filter;
-	enum conn_kind kind;
-	enum conn_state state;
-	enum close_reason reason;
-	enum vet_mode vet_mode;         /* client to server */
+	enum conn_kind kind : 8;
+	enum conn_state state : 8;
+	enum close_reason reason : 8;
+	enum vet_mode vet_mode : 8;     /* client to server */
 	bool deciding;                  /* a lookup or dial is on its way: client bytes wait */
 	bool reset;                     /* close with RST */
 	bool sending_vet;               /* what is being sent is vet->data, not the queue */
@@ -77,7 +78,6 @@ struct conn {
 			uint8_t status_len, status[12]; /* first bytes of the answer to it */
 		} http;
 	};
-	struct lookup lookup;
 	uint64_t id, opened_ms, active_ms;
 	uint64_t head_by_ms;            /* RELAYING: a head or hello that has begun must be whole */
 	union addr src, dst, dialled;   /* the client, its choice, ours */

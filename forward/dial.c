@@ -113,7 +113,7 @@ static void on_answer(struct conn *conn, const struct answer *answer)
 
 static void on_looked_up(struct lookup *lookup, const struct answer *answer)
 {
-	struct conn *conn = container_of(lookup, struct conn, lookup);
+	struct conn *conn = container_of(lookup, struct vet, lookup)->conn;
 
 	if (conn->state == CONN_DIALLING)       /* not refused in the meantime */
 		on_answer(conn, answer);
@@ -142,7 +142,7 @@ void dial_start(struct conn *conn, bool literal)
 		return dial_one(conn, &addr);
 	if (conn->filter->settings->destination_check == DESTINATION_OFF)
 		return dial_one(conn, &conn->dst);
-	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->lookup,
+	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->vet->lookup,
 				 on_looked_up);
 	if (answer)
 		on_answer(conn, answer);
@@ -167,7 +167,7 @@ static int open_socket(struct conn *conn, sa_family_t family)
 {
 	uint32_t mark = conn->filter->settings->mark;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1;
+	int zero = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -177,7 +177,9 @@ static int open_socket(struct conn *conn, sa_family_t family)
 		close(fd);
 		return err;
 	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* The first bytes to be sent acknowledge the SYN-ACK; without them an ACK alone must. */
+	if (conn->vet->len > 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
 	return fd;
 }
 
@@ -250,7 +252,7 @@ static void on_connected(struct op *op, int res, uint32_t flags)
 		conn->vet->pass = conn->vet->len;       /* the hello or head we held back */
 	else
 		vet_end(conn);
-	relay_receive(upstream);
+	relay_receive_first(upstream);
 	relay_pump(&conn->side[CLIENT]);
 }
 
@@ -268,7 +270,7 @@ static void on_answer_again(struct conn *conn, const struct answer *answer)
 
 static void on_looked_up_again(struct lookup *lookup, const struct answer *answer)
 {
-	struct conn *conn = container_of(lookup, struct conn, lookup);
+	struct conn *conn = container_of(lookup, struct vet, lookup)->conn;
 
 	if (conn->state != CONN_RELAYING)
 		return;
@@ -294,7 +296,7 @@ void dial_check_same(struct conn *conn)
 		return vet_http_same_address(conn, addr_equal_ip(&addr, &conn->dialled));
 	if (conn->filter->settings->destination_check == DESTINATION_OFF)
 		return vet_http_same_address(conn, true);
-	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->lookup,
+	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->vet->lookup,
 				 on_looked_up_again);
 	if (answer)
 		on_answer_again(conn, answer);

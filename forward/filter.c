@@ -32,6 +32,7 @@ static uint32_t conns_by_descriptors(void)
 static void on_turn(struct loop *loop, void *context)
 {
 	(void)loop;
+	relay_pump_ready(context);
 	relay_feed_starved(context);
 	splice_turn(context);
 }

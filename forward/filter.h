@@ -59,6 +59,7 @@ struct filter {
 	struct pool conns;
 	struct pool vets, vet_pages;    /* see vet.h */
 	struct listener *listeners[FILTER_LISTENERS_MAX];
+	struct side *ready, *ready_last; /* have received, are pumped after the turn */
 	struct side *starved;           /* wait for a receive buffer */
 	struct timer starving;          /* looks after them */
 	struct pipes pipes;

@@ -96,10 +96,10 @@ static int bind_patiently(int fd, const union addr *addr)
 	return -errno;
 }
 
-static int open_socket(const union addr *addr)
+static int open_socket(const union addr *addr, enum conn_kind kind)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int one = 1, err;
+	int one = 1, zero = 0, err;
 
 	if (fd < 0)
 		return -errno;
@@ -107,11 +107,17 @@ static int open_socket(const union addr *addr)
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	/* Accepted sockets inherit it. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* Clients of TLS and HTTP speak first: wait for what they say, a second at the most. */
+	if (kind != CONN_PLAIN)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
 	if (addr->sa.sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	err = bind_patiently(fd, addr);
 	if (err == 0 && listen(fd, BACKLOG) < 0)
 		err = -errno;
+	/* Inherited too, when set on a listening socket: the first bytes are acknowledged by the
+	 * answer to them, or after 40 ms. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
 	if (err == 0)
 		return fd;
 	close(fd);
@@ -123,7 +129,7 @@ int listener_open(struct filter *filter, const union addr *addr, enum conn_kind 
 {
 	struct loop *loop = &filter->worker->loop;
 	struct listener *listener = calloc(1, sizeof(*listener));
-	int fd = listener ? open_socket(addr) : -ENOMEM;
+	int fd = listener ? open_socket(addr, kind) : -ENOMEM;
 
 	if (fd < 0) {
 		free(listener);

@@ -8,13 +8,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "forward/refuse.h"
 #include "forward/splice.h"
 #include "forward/vet.h"
 
-enum { STARVING_MS = 100 };             /* until we look who keeps buffers */
+enum {
+	STARVING_MS = 100,              /* until we look who keeps buffers */
+	SENDS_NODELAY = 2,
+};
 
 static op_fn on_recv, on_sent;
 static void on_starving(struct timer *timer);
@@ -82,6 +86,11 @@ void relay_receive(struct side *side)
 	if (op_idle(&side->rx) && !side->eof && !side->is_starved && !side->bulk &&
 	    queued < QUEUE_MAX)
 		op_recv_multi(&side->rx, side->fd, QUEUE_MAX - queued, on_recv);
+}
+
+void relay_receive_first(struct side *upstream)
+{
+	op_recv_multi_later(&upstream->rx, upstream->fd, QUEUE_MAX, on_recv);
 }
 
 /* No buffer was free: try again when others have given some back. */
@@ -189,6 +198,18 @@ static size_t clear_to_send(struct side *from, bool *go_on)
 	return 0;
 }
 
+/* TCP_NODELAY: a client's socket has it from its listener; a server's gets it by the second send.
+ * The first goes at once anyway, as nothing is on its way, and is often the only one. */
+static void send_to(struct side *to, const void *data, size_t len, bool is_last)
+{
+	int one = 1;
+
+	if (to->index == UPSTREAM && to->sends < SENDS_NODELAY && ++to->sends == SENDS_NODELAY)
+		(void)setsockopt(to->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	to->sending_ms = side_conn(to)->owner.loop->now_ms;
+	(is_last ? op_send_last : op_send)(&to->tx, to->fd, data, len, on_sent);
+}
+
 /* A vetted hello or head goes before what stands behind it in the queue. */
 static bool send_vetted(struct conn *conn)
 {
@@ -198,15 +219,26 @@ static bool send_vetted(struct conn *conn)
 	if (!vet || vet->sent == vet->pass || conn->state != CONN_RELAYING)
 		return false;
 	conn->sending_vet = true;
-	to->sending_ms = conn->owner.loop->now_ms;
-	op_send(&to->tx, to->fd, vet->data + vet->sent, vet->pass - vet->sent, on_sent);
+	send_to(to, vet->data + vet->sent, vet->pass - vet->sent, false);
 	return true;
+}
+
+/* What is cleared of the queue's first buffer; when that is all there will ever be, together with
+ * the end. */
+static void send_head(struct side *from)
+{
+	struct bufs *bufs = &side_conn(from)->owner.loop->bufs;
+	const struct buf_link *link = &bufs->links[from->queue_head];
+	const uint8_t *data = buf_at(bufs, from->queue_head) + link->at;
+	bool is_last = from->eof && !from->broken && from->queue_len == 1 &&
+		       from->cleared == link->len - link->at;
+
+	send_to(side_peer(from), data, from->cleared, is_last);
 }
 
 void relay_pump(struct side *from)
 {
 	struct conn *conn = side_conn(from);
-	struct bufs *bufs = &conn->owner.loop->bufs;
 	struct side *to = side_peer(from);
 	bool go_on = true;
 
@@ -223,13 +255,8 @@ void relay_pump(struct side *from)
 			break;
 		len = clear_to_send(from, &go_on);
 		if (len > 0) {
-			const struct buf_link *link = &bufs->links[from->queue_head];
-
 			from->cleared = (uint16_t)len;
-			to->sending_ms = conn->owner.loop->now_ms;
-			op_send(&to->tx, to->fd, buf_at(bufs, from->queue_head) + link->at, len,
-				on_sent);
-			return;
+			return send_head(from);
 		}
 	}
 	if (from->queue_len > 0)
@@ -273,6 +300,40 @@ static void discard(struct side *from, uint16_t id, int res)
 		conn_close(conn, conn->reason);
 }
 
+/* By the end of the turn it is known whether the end came right behind the bytes, and nothing is
+ * submitted earlier anyway. */
+static void pump_later(struct side *from)
+{
+	struct filter *filter = side_conn(from)->filter;
+
+	if (from->is_ready)
+		return;
+	owner_hold(&side_conn(from)->owner);
+	from->is_ready = true;
+	from->next_ready = NULL;
+	if (filter->ready)
+		filter->ready_last->next_ready = from;
+	else
+		filter->ready = from;
+	filter->ready_last = from;
+}
+
+void relay_pump_ready(struct filter *filter)
+{
+	struct side *from;
+
+	while ((from = filter->ready)) {
+		struct conn *conn = side_conn(from);
+
+		filter->ready = from->next_ready;
+		from->is_ready = false;
+		relay_pump(from);
+		if (!conn->owner.closing && conn->state != CONN_ENDING)
+			throttle(from);
+		owner_release(&conn->owner);
+	}
+}
+
 static void on_recv(struct op *op, int res, uint32_t flags)
 {
 	struct side *from = container_of(op, struct side, rx);
@@ -298,9 +359,7 @@ static void on_recv(struct op *op, int res, uint32_t flags)
 		from->eof = true;
 		from->broken = true;
 	}
-	relay_pump(from);
-	if (!conn->owner.closing && conn->state != CONN_ENDING)
-		throttle(from);
+	pump_later(from);
 }
 
 /* Sending to this side failed: it is gone, or will read no more.  What it sent before may still be

@@ -27,6 +27,8 @@ struct vet {
 		struct tls_hello hello;
 		struct http_head head;
 	};
+	struct lookup lookup;           /* of the name */
+	struct conn *conn;              /* whose this is */
 	bool mismatch;                  /* the client's address was not the name's */
 	char rule[64];                  /* the entry that let it through */
 	uint8_t candidate_count, candidate_at;

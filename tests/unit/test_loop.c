@@ -249,8 +249,8 @@ static void buffers_grow_when_all_are_lent_and_stop_at_the_limit(void **state)
 	(void)state;
 	while (bufs_grow(&loop.bufs))
 		grown++;
-	assert_int_equal(grown, 15);
-	assert_int_equal(loop.bufs.filled, 8 * 16);
+	assert_int_equal(grown, BUFS_GROWTH - 1);
+	assert_int_equal(loop.bufs.filled, 8 * BUFS_GROWTH);
 	assert_int_equal(loop.bufs.lent, 0);
 }
 
