@@ -36,7 +36,7 @@ defaults
     timeout server 1h
     {options}
 frontend front
-    bind {job.listen}:{job.port}
+    bind {job.listen}:{job.port} {bind}
     {rules}
     default_backend back
 backend back
@@ -44,9 +44,9 @@ backend back
 """
 
 
-def haproxy(name, options=(), tuning="", rules=()):
+def haproxy(name, options=(), tuning="", rules=(), bind=""):
     def make(job):
-        text = HAPROXY.format(job=job, connections=CONNECTIONS, tuning=tuning,
+        text = HAPROXY.format(job=job, connections=CONNECTIONS, tuning=tuning, bind=bind,
                               options="\n    ".join(options),
                               rules="\n    ".join(rules).format(name=job.name))
         return ["haproxy", "-db", "-f", write(job, name + ".cfg", text)], {}
@@ -141,6 +141,7 @@ def splice_options(how):
 
 PIPES = "maxpipes 300"           # two descriptors each; bulk of 64 both ways takes 128
 BIG_PIPES = PIPES + "\n    tune.pipesize 1048576"
+FEW_PACKETS = ["option tcp-smart-accept", "option tcp-smart-connect"]
 VET_RULES = ["tcp-request inspect-delay 5s",
              "tcp-request content reject unless {{ req.ssl_sni -i {name} }}"]
 PREREAD = "map $ssl_preread_server_name $server {{ {name} {target}; }}"
@@ -169,6 +170,8 @@ VETTING = [
     Peer("haproxy-splice", "HAProxy, req.ssl_sni, forced splice", "haproxy", "sni",
          haproxy("sni-splice", splice_options("forced"), f"{BIG_PIPES}\n    user {VETTER}",
                  VET_RULES)),
+    Peer("haproxy-smart", "HAProxy, req.ssl_sni, as few packets as it can", "haproxy", "sni",
+         haproxy("sni-smart", FEW_PACKETS, f"user {VETTER}", VET_RULES, "defer-accept")),
     Peer("nginx", "nginx, ssl_preread", "nginx", "sni",
          nginx("sni", preread=PREREAD, server=VET_SERVER, user=VETTER + " nogroup")),
     Peer("sniproxy", "sniproxy", "sniproxy", "sni",
