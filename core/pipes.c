@@ -15,13 +15,26 @@ static void pipe_close(struct pipe *pipe)
 	*pipe = (struct pipe){ .in = -1, .out = -1 };
 }
 
-static int pipe_open(struct pipe *pipe)
+/* The more there are the smaller, so that all together stay within what a user may have. */
+static int size_wanted(unsigned open_count)
+{
+	static const struct { unsigned below; int size; } sizes[] = {
+		{ 16, PIPE_MOST }, { 64, PIPE_MOST / 4 }, { PIPES_MAX, PIPE_LEAST },
+	};
+	unsigned i = 0;
+
+	while (open_count >= sizes[i].below)
+		i++;
+	return sizes[i].size;
+}
+
+static int pipe_open(struct pipe *pipe, int wanted)
 {
 	int fds[2], size = -1;
 
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	for (int wanted = PIPE_WANTED; wanted >= PIPE_LEAST && size < 0; wanted /= 2)
+	for (; wanted >= PIPE_LEAST && size < 0; wanted /= 2)
 		size = fcntl(fds[1], F_SETPIPE_SZ, wanted);
 	*pipe = (struct pipe){ .in = fds[1], .out = fds[0], .size = size > 0 ? (uint32_t)size : 0 };
 	if (size > 0)
@@ -40,7 +53,7 @@ int pipes_take(struct pipes *pipes, uint64_t now_ms, struct pipe *pipe)
 	}
 	if (pipes->open_count == PIPES_MAX || now_ms < pipes->retry_ms)
 		return -ENOSPC;
-	err = pipe_open(pipe);
+	err = pipe_open(pipe, size_wanted(pipes->open_count));
 	if (err < 0)
 		pipes->retry_ms = now_ms + RETRY_MS;
 	else

@@ -1,8 +1,9 @@
 /* pipes.h - pipes to move bytes through by splice(2): a bounded number, lent and returned.
  *
  * Users without CAP_SYS_RESOURCE may have /proc/sys/fs/pipe-user-pages-soft pages in pipes (64 MiB
- * as a rule); beyond that the kernel gives pipes of one page, which are worse than copying.  So a
- * pipe that cannot be made large is not used: no pipe to be had means copy. */
+ * as a rule), all their processes together; near that only smaller ones, and beyond it the kernel
+ * gives pipes of a page or two, which are worse than copying.  So a pipe of less than PIPE_LEAST is
+ * not used: no pipe to be had means copy. */
 #ifndef CORE_PIPES_H
 #define CORE_PIPES_H
 
@@ -13,7 +14,7 @@ struct pipe {
 	uint32_t size;                  /* bytes it takes */
 };
 
-enum { PIPES_MAX = 64, PIPE_WANTED = 1 << 20, PIPE_LEAST = 1 << 18 };
+enum { PIPES_MAX = 256, PIPE_MOST = 1 << 20, PIPE_LEAST = 1 << 16 };
 
 struct pipes {
 	struct pipe spare[PIPES_MAX];   /* empty ones */

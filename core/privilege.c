@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "proto/str.h"
+
 struct caps {
 	struct __user_cap_header_struct header;
 	struct __user_cap_data_struct data[2];  /* capabilities 0-31 and 32-63 */
@@ -49,8 +51,10 @@ void privilege_harden_process(void)
 
 int privilege_drop_to_socket_work(uint32_t uid)
 {
-	/* SO_MARK: CAP_NET_RAW is enough since Linux 5.17, CAP_NET_ADMIN always was. */
-	unsigned keep = privilege_net_raw() ? CAP_NET_RAW : CAP_NET_ADMIN;
+	/* SO_MARK: CAP_NET_RAW is enough since Linux 5.17, CAP_NET_ADMIN always was.  With
+	 * CAP_SYS_RESOURCE, which containers rarely have, our pipes are not counted. */
+	const unsigned keep[] = { privilege_net_raw() ? CAP_NET_RAW : CAP_NET_ADMIN,
+				  CAP_SYS_RESOURCE };
 	struct caps caps = { .header = { .version = _LINUX_CAPABILITY_VERSION_3 } };
 
 	if (uid != 0) {
@@ -58,9 +62,11 @@ int privilege_drop_to_socket_work(uint32_t uid)
 		if ((uint32_t)setfsuid(uid) != uid)     /* returns the id before the call */
 			return -EPERM;
 	}
-	if (privilege_net_raw() || privilege_net_admin()) {
-		caps.data[keep / 32].effective = 1U << (keep % 32);
-		caps.data[keep / 32].permitted = 1U << (keep % 32);
+	for (unsigned i = 0; i < ARRAY_LEN(keep); i++) {
+		if (!has(keep[i]))
+			continue;
+		caps.data[keep[i] / 32].effective |= 1U << (keep[i] % 32);
+		caps.data[keep[i] / 32].permitted |= 1U << (keep[i] % 32);
 	}
 	return syscall(SYS_capset, &caps.header, caps.data) < 0 ? -errno : 0;
 }

@@ -16,7 +16,7 @@ bool privilege_setuid(void);
 void privilege_harden_process(void);
 
 /* For a worker: sockets made from here on belong to uid (0: leave it), and of all capabilities
- * only the one that SO_MARK needs stays.  0 or -errno. */
+ * only the one that SO_MARK needs stays, and the one for pipes where it is there.  0 or -errno. */
 int privilege_drop_to_socket_work(uint32_t uid);
 
 #endif

@@ -30,6 +30,7 @@ struct side {
 	bool broken;                    /* it ended by an error: pass on what it sent, then reset */
 	bool shut;                      /* told that the other side sends no more */
 	bool is_starved, is_ready;
+	bool was_bulk;                  /* and may be again: see splice.h */
 	bool deaf;                      /* the other side takes no more: bytes are dropped */
 	uint8_t sends;                  /* to it, counted up to the one that sets TCP_NODELAY */
 	uint16_t queue_head, queue_tail, queue_len; /* received, not passed on: buf ids */

@@ -83,9 +83,12 @@ void relay_receive(struct side *side)
 	/* While a last word is said nothing is queued: see discard(). */
 	unsigned queued = side_conn(side)->state == CONN_ENDING ? 0 : side->queue_len;
 
-	if (op_idle(&side->rx) && !side->eof && !side->is_starved && !side->bulk &&
-	    queued < QUEUE_MAX)
-		op_recv_multi(&side->rx, side->fd, QUEUE_MAX - queued, on_recv);
+	if (!op_idle(&side->rx) || side->eof || side->is_starved || side->bulk ||
+	    queued >= QUEUE_MAX)
+		return;
+	if (side->was_bulk)
+		return splice_doze(side);
+	op_recv_multi(&side->rx, side->fd, QUEUE_MAX - queued, on_recv);
 }
 
 void relay_receive_first(struct side *upstream)

@@ -9,31 +9,38 @@
 #include "forward/relay.h"
 #include "forward/vet.h"
 
-static op_fn on_writable;
+static op_fn on_writable, on_readable;
+
+/* A pipe, and what else a bulk direction needs.  NULL: none to be had. */
+static struct bulk *begin(struct side *from)
+{
+	struct conn *conn = side_conn(from);
+	struct filter *filter = conn->filter;
+	struct bulk *bulk = pool_take(&filter->bulks);
+
+	if (!bulk)
+		return NULL;
+	*bulk = (struct bulk){ .from = from, .ticks = 1 };
+	if (pipes_take(&filter->pipes, conn->owner.loop->now_ms, &bulk->pipe) < 0) {
+		pool_give(&filter->bulks, bulk);
+		return NULL;
+	}
+	from->bulk = bulk;
+	return bulk;
+}
 
 void splice_consider(struct side *from, unsigned received)
 {
 	struct conn *conn = side_conn(from);
-	struct filter *filter = conn->filter;
-	struct bulk *bulk;
 
 	side_peer(from)->streak = 0;
 	from->streak += received;
 	if (from->streak < SPLICE_AFTER || from->bulk || from->deaf ||
-	    conn->state != CONN_RELAYING || !filter->settings->splice ||
+	    conn->state != CONN_RELAYING || !conn->filter->settings->splice ||
 	    vet_unseen(from) < SPLICE_AFTER)
 		return;
 	from->streak = 0;
-	bulk = pool_take(&filter->bulks);
-	if (!bulk)
-		return;
-	*bulk = (struct bulk){ .from = from, .ticks = 1 };
-	if (pipes_take(&filter->pipes, conn->owner.loop->now_ms, &bulk->pipe) < 0) {
-		pool_give(&filter->bulks, bulk);
-		return;
-	}
-	from->bulk = bulk;
-	if (!op_idle(&from->rx) && op_idle(&from->rx_cancel))
+	if (begin(from) && !op_idle(&from->rx) && op_idle(&from->rx_cancel))
 		op_cancel(&from->rx_cancel, &from->rx);
 }
 
@@ -75,8 +82,20 @@ void splice_start(struct side *from)
 	filter->pumped = bulk;
 }
 
-/* Socket to pipe.  False: nothing more will come, by end or by error. */
-static bool fill(struct bulk *bulk)
+/* Come less often.  The more directions share the worker, the less comes for each in the same
+ * time. */
+static void slower(struct bulk *bulk)
+{
+	unsigned most = side_conn(bulk->from)->filter->bulks.used / 2;
+
+	if (most < SPLICE_TICKS_LEAST)
+		most = SPLICE_TICKS_LEAST;
+	if (bulk->ticks < most && bulk->ticks < SPLICE_TICKS_MOST)
+		bulk->ticks++;
+}
+
+/* Socket to pipe: how many bytes. */
+static size_t fill(struct bulk *bulk)
 {
 	struct side *from = bulk->from;
 	size_t room = bulk->pipe.size - bulk->in_pipe, may = vet_unseen(from);
@@ -84,28 +103,29 @@ static bool fill(struct bulk *bulk)
 
 	if (room > may)
 		room = may;
-	if (room == 0)
-		return true;
+	if (from->eof || room == 0)
+		return 0;
 	n = splice(from->fd, NULL, bulk->pipe.in, NULL, room, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		bulk->in_pipe += (uint32_t)n;
 		bulk->quiet = 0;
 		vet_skip(from, (size_t)n);
 		/* Little at a time: come less often.  The pipe fills: come more often. */
-		if ((size_t)n < bulk->pipe.size / 8 * 3 && bulk->ticks < SPLICE_TICKS_MAX)
-			bulk->ticks++;
-		else if ((size_t)n > bulk->pipe.size / 4 * 3 && bulk->ticks > 1)
+		if ((size_t)n < PIPE_MOST / 8 * 3)
+			slower(bulk);
+		else if ((size_t)n > PIPE_MOST / 4 * 3 && bulk->ticks > 1)
 			bulk->ticks--;
 	} else if (n == 0) {
 		from->eof = true;
-		return false;
 	} else if (errno == EAGAIN || errno == EINTR) {
-		bulk->quiet += bulk->in_pipe == 0;      /* else the pipe may just be full */
+		if (bulk->in_pipe == 0) {               /* else the pipe may just be full */
+			bulk->quiet++;
+			slower(bulk);
+		}
 	} else {
 		from->eof = from->broken = true;
-		return false;
 	}
-	return true;
+	return n > 0 ? (size_t)n : 0;
 }
 
 /* Pipe to socket.  False: this side takes no more. */
@@ -131,27 +151,55 @@ static bool drain(struct bulk *bulk)
 	return true;
 }
 
-/* Back to copying; what is received next goes through the queue again. */
+/* Doze, or back to copying: what is received next goes through the queue again. */
 static void stop(struct bulk *bulk)
 {
 	struct side *from = bulk->from;
 
+	from->was_bulk = !bulk->is_little && !from->eof && vet_unseen(from) >= SPLICE_AFTER;
 	splice_drop(from);
 	relay_pump(from);
+}
+
+void splice_doze(struct side *from)
+{
+	op_poll(&from->rx, from->fd, POLLIN, on_readable);
+}
+
+static void on_readable(struct op *op, int res, uint32_t flags)
+{
+	struct side *from = container_of(op, struct side, rx);
+
+	(void)flags;
+	(void)res;
+	from->was_bulk = false;
+	if (side_conn(from)->state == CONN_ENDING || from->deaf || !begin(from))
+		return relay_receive(from);
+	from->bulk->has_woken = true;
+	splice_start(from);
+	/* More is coming: take it all together. */
+	from->bulk->at_us = (side_conn(from)->owner.loop->now_us / SPLICE_TICK_US + 1) *
+			    SPLICE_TICK_US;
 }
 
 static void pump(struct bulk *bulk)
 {
 	struct side *from = bulk->from, *to = side_peer(from);
+	size_t filled, moved = 0;
 
-	if (!from->eof)
-		(void)fill(bulk);
-	if (!drain(bulk)) {
-		splice_drop(from);
-		return relay_send_failed(to);
-	}
+	do {    /* a small pipe several times, a large one once */
+		filled = fill(bulk);
+		moved += filled;
+		if (!drain(bulk)) {
+			splice_drop(from);
+			return relay_send_failed(to);
+		}
+	} while (bulk->in_pipe == 0 && filled > bulk->pipe.size / 2 && moved < PIPE_MOST / 2);
+	if (bulk->has_woken)
+		bulk->is_little = moved < SPLICE_LITTLE;
+	bulk->has_woken = false;
 	if (bulk->in_pipe == 0 &&
-	    (from->eof || bulk->quiet >= SPLICE_QUIET || vet_unseen(from) == 0))
+	    (from->eof || bulk->is_little || bulk->quiet >= SPLICE_QUIET || vet_unseen(from) == 0))
 		return stop(bulk);
 	if (bulk->blocked >= SPLICE_QUIET && op_idle(&to->tx)) {
 		/* The reader sleeps: no ticks until it can take some. */

@@ -1,6 +1,10 @@
 /* splice.h - a direction that runs bulk is moved through a pipe by splice(2), without a copy.
  *
- *   copying ──▶ stopping (the receive is being cancelled) ──▶ pumped every tick ──▶ copying
+ *   copying ──▶ stopping (the receive is being cancelled) ──▶ pumped every tick ◀──▶ dozing
+ *      ◀────────────────────────────────────────────────────────────┘ little came
+ *
+ * A direction that has gone quiet dozes: it has no pipe, and is waited for by poll.  When it wakes
+ * with much to move it is pumped again, without a detour by copying.
  *
  * splice(2) is called from the loop, on a timer and not for every segment: each call then moves
  * hundreds of KiB (IORING_OP_SPLICE would go to a worker thread each time).  Sockets must not
@@ -13,8 +17,10 @@
 enum {
 	SPLICE_AFTER = 128 << 10,       /* bytes one way without an answer: bulk */
 	SPLICE_TICK_US = 200,
-	SPLICE_TICKS_MAX = 8,           /* the longest interval, in ticks: little comes */
-	SPLICE_QUIET = 4,               /* pumps without a byte: copy again */
+	/* The longest interval, in ticks, when little comes; the most with many directions. */
+	SPLICE_TICKS_LEAST = 8, SPLICE_TICKS_MOST = 25,
+	SPLICE_QUIET = 4,               /* pumps without a byte: doze */
+	SPLICE_LITTLE = 32 << 10,       /* woken for less: copy again */
 };
 
 struct bulk {                           /* one direction; from the filter's pool */
@@ -23,6 +29,7 @@ struct bulk {                           /* one direction; from the filter's pool
 	struct pipe pipe;
 	uint32_t in_pipe;               /* bytes between the two sockets */
 	uint8_t quiet, blocked, ticks;  /* pumps without input, without output; interval */
+	bool has_woken, is_little;      /* from its doze just now, and for less than is worth it */
 	uint64_t at_us;                 /* of the next pump */
 };
 
@@ -30,6 +37,8 @@ struct bulk {                           /* one direction; from the filter's pool
 void splice_consider(struct side *from, unsigned received);
 /* The queue of a direction that has a splice is empty: pump as soon as its receive has ended. */
 void splice_start(struct side *from);
+/* Wait for more of a direction that was bulk. */
+void splice_doze(struct side *from);
 /* Once a turn: pump what is due. */
 void splice_turn(struct filter *filter);
 /* The connection is going. */
