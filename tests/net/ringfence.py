@@ -1,8 +1,13 @@
 """ringfence.py - one running ringfence: start, wait for what it says, stop, and judge its end."""
+import collections
+import contextlib
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -12,10 +17,27 @@ PATIENCE = 30                   # seconds; generous: sanitizers on a loaded mach
 TROUBLE = "Sanitizer:", "runtime error:", "Assertion `"
 PASSED_ON = "PATH", "HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", \
     "RINGFENCE_FEATURES"
+F_GETPIPE_SZ = 1032
+
+Pipe = collections.namedtuple("Pipe", "size held")      # bytes it takes, bytes in it
 
 
 def binary():
     return os.path.abspath(os.environ.get("RINGFENCE_BINARY", BINARY))
+
+
+def sanitized():
+    """Is the binary instrumented? Its memory then says nothing about ours."""
+    with open(binary(), "rb") as file:
+        image = file.read()
+    return b"__asan_init" in image or b"__tsan_init" in image
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
 
 
 class Ringfence:
@@ -25,6 +47,7 @@ class Ringfence:
         self.lines, self.facts = [], []         # all output; those lines that are JSON, parsed
         self.ended = False                      # output closed
         self.end_expected = False
+        self.exit_code = 143 if "forward" in args else 0        # as the seeds' after SIGTERM
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self.process = subprocess.Popen(
             [*prefix, binary(), *args], env={**passed, **env}, stdin=subprocess.DEVNULL,
@@ -101,10 +124,10 @@ class Ringfence:
         return self.process.wait(1)
 
     def stop(self):
-        """SIGTERM: it must end at once and with 0."""
+        """SIGTERM: it must end at once and well."""
         self.signal(signal.SIGTERM)
         code = self.wait_exit()
-        assert code == 0, f"ended with {code} after SIGTERM\n{self.log()}"
+        assert code == self.exit_code, f"ended with {code} after SIGTERM\n{self.log()}"
 
     def kill(self):
         """SIGKILL, as the OOM killer would."""
@@ -125,16 +148,39 @@ class Ringfence:
 
     # What it uses
 
+    def tasks(self):
+        """Its threads' folders in /proc, without the kernel's, which share their worker's files."""
+        tasks = f"/proc/{self.pid}/task"
+        return [f"{tasks}/{task}" for task in os.listdir(tasks)
+                if not comm(f"{tasks}/{task}").startswith("iou-")]
+
     def fds(self):
         """Open descriptors, of all threads: each worker has a table of its own."""
-        tasks = f"/proc/{self.pid}/task"
-        return sum(len(os.listdir(f"{tasks}/{task}/fd")) for task in os.listdir(tasks)
-                   if not comm(f"{tasks}/{task}").startswith("iou-"))   # shares its worker's
+        return sum(len(os.listdir(f"{task}/fd")) for task in self.tasks())
+
+    def pipes(self):
+        """The pipes that workers have for splicing."""
+        found = {}
+        for link in [f"{task}/fd/{fd}" for task in self.tasks()
+                     for fd in os.listdir(f"{task}/fd") if int(fd) > 2]:
+            with contextlib.suppress(FileNotFoundError):        # closed just now
+                if (name := os.readlink(link)).startswith("pipe:"):
+                    found[name] = look_into(link)       # each has two ends
+        return list(found.values())
 
     def memory_kib(self):
         """Resident set."""
         with open(f"/proc/{self.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def look_into(link):
+    pipe = os.open(link, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        held = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+        return Pipe(fcntl.fcntl(pipe, F_GETPIPE_SZ), struct.unpack("i", held)[0])
+    finally:
+        os.close(pipe)
 
 
 def comm(task):

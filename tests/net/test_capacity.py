@@ -2,13 +2,12 @@
 import contextlib
 import datetime
 import resource
-import time
 
 import pytest
 
 from internet import ORIGIN
 from load import Load
-from ringfence import PATIENCE, binary
+from ringfence import sanitized, until
 
 MANY = "203.0.113.80"                   # many.test, and where else it is:
 MORE = [f"203.0.113.{last}" for last in range(81, 84)]  # one address has not ports enough
@@ -17,20 +16,6 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: many.test\r\nConnection: close\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
 POUR = 200 * 1024 * 1024
 LONG = 8192
-
-
-def sanitized():
-    """Is the binary instrumented? Its memory then says nothing about ours."""
-    with open(binary(), "rb") as file:
-        image = file.read()
-    return b"__asan_init" in image or b"__tsan_init" in image
-
-
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -128,18 +113,6 @@ def test_who_does_not_read_costs_a_few_buffers_and_holds_nobody_up(net, load, re
     assert held.ask("read 1") == {"read": len(load.answer) + POUR}
 
 
-@contextlib.contextmanager
-def small_buffers(net):
-    """The kernel keeps little for each socket, so that thousands of stalled ones cost little."""
-    with contextlib.ExitStack() as stack:
-        for namespace in net.box, net.internet.namespace:
-            for name in "tcp_rmem", "tcp_wmem":
-                with namespace.entered(), open(f"/proc/sys/net/ipv4/{name}") as file:
-                    stack.callback(namespace.sysctl, **{f"ipv4__{name}": file.read()})
-                namespace.sysctl(**{f"ipv4__{name}": "4096 16384 32768"})
-        yield
-
-
 def test_when_buffers_run_out_those_who_do_not_read_give_theirs_back(net, load):
     if as_many(2000) < 2000:
         pytest.skip("too few descriptors to use up the buffers")
@@ -147,7 +120,7 @@ def test_when_buffers_run_out_those_who_do_not_read_give_theirs_back(net, load):
     for addr in MANY, *MORE:
         load.origin(addr, 443, load.answer, "pour", 1024 * 1024)
     memory = net.ringfence.memory_kib()
-    with small_buffers(net):
+    with net.small_sockets(32768):      # thousands of stalled ones must cost little
         held = load.hold(2000, load.hello, len(load.answer), *[(to, 443) for to in [MANY, *MORE]])
         counts = held.counts()
         net.ringfence.wait_event("https.blocked", https="many.test", reason="overload")

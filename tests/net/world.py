@@ -12,6 +12,7 @@
         assert net.ringfence.wait_event("https.blocked")["reason"] == "not-allowlisted"
 """
 import atexit
+import contextlib
 import os
 import re
 import shutil
@@ -112,6 +113,17 @@ class World:
         with _b when it replaced another; that means nothing."""
         text = netns.command(*self.box.prefix(), "nft", "-s", "list", "ruleset")
         return re.sub(r"(_ports|_v4|_v6)_b\b", r"\1", text)
+
+    @contextlib.contextmanager
+    def small_sockets(self, most):
+        """The kernel keeps no more bytes than this for each socket and direction."""
+        with contextlib.ExitStack() as stack:
+            for namespace in self.box, self.internet.namespace:
+                for name in "tcp_rmem", "tcp_wmem":
+                    with namespace.entered(), open(f"/proc/sys/net/ipv4/{name}") as file:
+                        stack.callback(namespace.sysctl, **{f"ipv4__{name}": file.read()})
+                    namespace.sysctl(**{f"ipv4__{name}": f"4096 {most // 2} {most}"})
+            yield
 
     # Between tests
 
