@@ -7,8 +7,6 @@
 
 #include "core/worker.h"
 
-enum { WORKERS_MAX = 256 };
-
 /* Two numbers of a small file: "max 100000", "150000 100000".  False: absent or no limit. */
 static bool read_quota(const char *path, const char *period_path, double *cores)
 {

@@ -19,19 +19,37 @@ enum {
 	STOP_TURNS_MAX = 10000,
 };
 
+static int compare_fds(const void *a, const void *b)
+{
+	int one = *(const int *)a, two = *(const int *)b;
+
+	return (one > two) - (one < two);
+}
+
 /* A descriptor table of its own holds the hard limit's worth of connections and no lock shared
- * with other workers; what it copied from the process is closed in it, but for two. */
-static int own_descriptors(int one, int two)
+ * with other workers; what it copied from the process is closed in it, but for the eventfds: every
+ * worker posts to every other one (loop_post()), so these have the same numbers in all tables. */
+static int own_descriptors(const struct workers *workers, int event_fd)
 {
 	enum { UNSHARE = 1U << 1 };     /* CLOSE_RANGE_UNSHARE */
-	unsigned low = (unsigned)(one < two ? one : two), high = (unsigned)(one < two ? two : one);
+	int kept[WORKERS_MAX + 1];
+	unsigned count = 0, next = STDERR_FILENO + 1;
 
-	if (syscall(SYS_close_range, high + 1, ~0U, UNSHARE) < 0)
+	for (unsigned i = 0; i < workers->count; i++)
+		kept[count++] = workers->all[i].wake_fd;
+	if (event_fd >= 0)
+		kept[count++] = event_fd;
+	qsort(kept, count, sizeof(*kept), compare_fds);
+	if (syscall(SYS_close_range, (unsigned)kept[count - 1] + 1, ~0U, UNSHARE) < 0)
 		return -errno;
-	if (high > low + 1 && syscall(SYS_close_range, low + 1, high - 1, 0) < 0)
-		return -errno;
-	if (low > 3 && syscall(SYS_close_range, 3U, low - 1, 0) < 0)
-		return -errno;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned fd = (unsigned)kept[i];
+
+		if (fd > next && syscall(SYS_close_range, next, fd - 1, 0) < 0)
+			return -errno;
+		if (fd >= next)
+			next = fd + 1;
+	}
 	return 0;
 }
 
@@ -75,7 +93,7 @@ static int run(struct worker *worker)
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
-	int err = own_descriptors(worker->wake_fd, worker->event_fd);
+	int err = own_descriptors(worker->workers, worker->event_fd);
 
 	if (err == 0)
 		err = run(worker);
@@ -84,18 +102,31 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-static int start_one(struct worker *worker, int event_fd)
+/* All that threads look at, of each worker, before the first of them starts. */
+static int prepare(struct workers *workers, const struct worker_job *job, int event_fd)
 {
-	int err;
+	int err = 0;
 
-	worker->event_fd = event_fd;
-	worker->wake_fd = eventfd(0, EFD_CLOEXEC);
-	if (worker->wake_fd < 0)
-		return -errno;
-	err = event_ring_init(&worker->events, EVENTS_COUNT, event_fd);
-	if (err < 0)
-		return err;
-	err = -pthread_create(&worker->thread, NULL, worker_main, worker);
+	for (unsigned i = 0; i < workers->count; i++)
+		workers->all[i] = (struct worker){
+			.index = i, .job = job, .workers = workers, .event_fd = event_fd,
+			.wake_fd = -1,
+		};
+	for (unsigned i = 0; i < workers->count && err == 0; i++) {
+		struct worker *worker = &workers->all[i];
+
+		worker->wake_fd = eventfd(0, EFD_CLOEXEC);
+		err = worker->wake_fd < 0 ? -errno :
+					    event_ring_init(&worker->events, EVENTS_COUNT,
+							    event_fd);
+	}
+	return err;
+}
+
+static int start_one(struct worker *worker)
+{
+	int err = -pthread_create(&worker->thread, NULL, worker_main, worker);
+
 	worker->started = err == 0;
 	return err;
 }
@@ -125,16 +156,13 @@ int workers_start(struct workers *workers, unsigned count, const struct worker_j
 	workers->all = calloc(count, sizeof(*workers->all));
 	if (!workers->all)
 		return -ENOMEM;
+	err = prepare(workers, job, event_fd);
 	sigfillset(&all);               /* signals are the control thread's */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (unsigned i = 0; i < count && err == 0; i++) {
 		struct worker *worker = &workers->all[i];
 
-		worker->index = i;
-		worker->job = job;
-		worker->workers = workers;
-		worker->wake_fd = -1;
-		err = start_one(worker, event_fd);
+		err = start_one(worker);
 		started += worker->started;
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

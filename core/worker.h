@@ -1,5 +1,6 @@
 /* worker.h - one thread per core: a loop, its event ring, its counters.
- * Workers share nothing; each has its own descriptor table (decisions.md 17). */
+ * Workers share nothing; each has its own descriptor table (decisions.md 17), in which only the
+ * eventfds of all are common: any worker may loop_post() to any other. */
 #ifndef CORE_WORKER_H
 #define CORE_WORKER_H
 
@@ -8,6 +9,8 @@
 #include "core/event.h"
 #include "core/loop.h"
 #include "core/metrics.h"
+
+enum { WORKERS_MAX = 256 };
 
 struct worker {
 	unsigned index;
