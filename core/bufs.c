@@ -74,11 +74,47 @@ void bufs_finish(struct bufs *bufs, struct io_uring *ring)
 	memset(bufs, 0, sizeof(*bufs));
 }
 
+/* The kernel names the first buffer only; the others are what stood behind it in the ring.  That
+ * part of the ring is still as the kernel read it: to be written over, one of the buffers that were
+ * not in the ring then must have been put back twice since, so lent again in between, by a
+ * completion that came later than this one.  The lengths are read there too, because the kernel
+ * makes an entry shorter where a receive's limit allows no more. */
+void bufs_lend(struct bufs *bufs, uint16_t first, int bytes)
+{
+	unsigned left = bytes > 0 ? (unsigned)bytes : 0, place = bufs->links[first].place;
+	const struct io_uring_buf *entry;
+	struct buf_link *link = NULL;
+
+	do {
+		entry = &bufs->ring->bufs[place++ & (bufs->count - 1)];
+		if (link)
+			link->next = entry->bid;
+		bufs->lent++;
+		assert(bufs->lent <= bufs->filled);
+		link = &bufs->links[entry->bid];
+		link->at = 0;
+		link->len = (uint16_t)(left < entry->len ? left : entry->len);
+		left -= link->len;
+	} while (left > 0);
+	link->next = BUF_NONE;
+}
+
+void bufs_return_chain(struct bufs *bufs, uint16_t first)
+{
+	while (first != BUF_NONE) {
+		uint16_t next = bufs->links[first].next;
+
+		bufs_return(bufs, first);
+		first = next;
+	}
+}
+
 void bufs_return(struct bufs *bufs, uint16_t id)
 {
 	assert(id < bufs->filled);
 	assert(bufs->lent > 0);
 	bufs->lent--;
+	bufs->links[id].place = bufs->ring->tail;
 	io_uring_buf_ring_add(bufs->ring, buf_at(bufs, id), features.recv_len, id,
 			      (int)bufs->count - 1, 0);
 	io_uring_buf_ring_advance(bufs->ring, 1);

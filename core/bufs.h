@@ -1,6 +1,7 @@
 /* bufs.h - the loop's receive buffers: a provided buffer ring (io_uring_register_buf_ring(3)).
  * The kernel picks one when data is there, so an idle connection holds none.  A buffer that came
- * with a completion is the receiver's until bufs_return(). */
+ * with a completion is the receiver's until bufs_return(), and so are those chained to it: a
+ * completion with more bytes than a buffer holds brings several (bundles, Linux 6.10). */
 #ifndef CORE_BUFS_H
 #define CORE_BUFS_H
 
@@ -25,6 +26,7 @@ struct bufs {
 	struct buf_link {               /* for the receiver's own queue */
 		uint16_t next;          /* BUF_NONE: last */
 		uint16_t at, len;       /* bytes at..len are still to be dealt with */
+		uint16_t place;         /* in the ring, where it was last put */
 	} *links;
 };
 
@@ -44,6 +46,11 @@ static inline uint8_t *buf_at(const struct bufs *bufs, uint16_t id)
 {
 	return bufs->memory + (size_t)id * BUF_STRIDE;
 }
+/* For loop_dispatch(): a completion brought this buffer, and with it those behind it in the ring
+ * that its bytes fill too.  They are lent from now on, a chain by their links. */
+void bufs_lend(struct bufs *bufs, uint16_t first, int bytes);
 void bufs_return(struct bufs *bufs, uint16_t id);
+/* This one and those behind it in its chain. */
+void bufs_return_chain(struct bufs *bufs, uint16_t first);
 
 #endif

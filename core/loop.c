@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,13 @@
 #include "core/quiet.h"
 
 enum { BATCH_MAX = 256, SUBMIT_TRIES = 1000 };
+enum { RECV_BUNDLE = 1U << 4 };         /* IORING_RECVSEND_BUNDLE, which old headers do not have */
+
+/* What the kernel reads when it takes a sendmsg request, and never after that (Linux 5.5). */
+struct parts {
+	struct msghdr msg;
+	struct iovec iov[SEND_PARTS_MAX];
+};
 
 static op_fn on_wake;
 
@@ -38,18 +46,33 @@ static void prep_recv(struct io_uring_sqe *sqe, int fd, unsigned limit)
 	sqe->buf_group = BUF_GROUP;
 }
 
-/* A kernel that does not know the limit says EINVAL before it looks at the descriptor. */
-static bool recv_can_be_limited(struct io_uring *ring)
+/* A kernel that does not know the limit, or one of the flags, says EINVAL before it looks at the
+ * descriptor. */
+static bool recv_can_be_limited(struct io_uring *ring, uint16_t flags)
 {
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 	struct io_uring_cqe *cqe;
 	bool can;
 
-	prep_recv(io_uring_get_sqe(ring), -1, BUF_LEN);
+	prep_recv(sqe, -1, BUF_LEN);
+	sqe->ioprio |= flags;
 	if (io_uring_submit_and_wait(ring, 1) < 0 || io_uring_peek_cqe(ring, &cqe) != 0)
 		return false;
 	can = cqe->res == -EBADF;
 	io_uring_cqe_seen(ring, cqe);
 	return can;
+}
+
+/* Bundles come with the limit only: without it one could take all buffers, and before 6.17 it may
+ * leave room in a buffer that is not its last. */
+static void use_features(struct loop *loop)
+{
+	/* Saves a descriptor look-up a system call; older kernels do without. */
+	if (features.ring_fd)
+		(void)io_uring_register_ring_fd(&loop->ring);
+	loop->recv_multishot = features.recv_multishot && recv_can_be_limited(&loop->ring, 0);
+	loop->recv_bundle = loop->recv_multishot && features.recv_bundle &&
+			    recv_can_be_limited(&loop->ring, RECV_BUNDLE);
 }
 
 int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
@@ -72,15 +95,14 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	err = io_uring_queue_init_params(entries, &loop->ring, &params);
 	if (err < 0)
 		return err;
-	/* Saves a descriptor look-up a system call; older kernels do without. */
-	if (features.ring_fd)
-		(void)io_uring_register_ring_fd(&loop->ring);
-	err = bufs_init(&loop->bufs, &loop->ring, bufs, bufs * BUFS_GROWTH);
+	loop->parts = calloc(loop->ring.sq.ring_entries, sizeof(*loop->parts));
+	err = loop->parts ? bufs_init(&loop->bufs, &loop->ring, bufs, bufs * BUFS_GROWTH) : -ENOMEM;
 	if (err < 0) {
+		free(loop->parts);
 		io_uring_queue_exit(&loop->ring);
 		return err;
 	}
-	loop->recv_multishot = features.recv_multishot && recv_can_be_limited(&loop->ring);
+	use_features(loop);
 	loop->reader = quiet_register();
 	op_read(&loop->wake, wake_fd, &loop->wake_count, sizeof(loop->wake_count), on_wake);
 	return 0;
@@ -102,6 +124,7 @@ void loop_finish(struct loop *loop)
 	while (loop->owner.in_flight > 0 && loop_step(loop) >= 0)
 		;
 	bufs_finish(&loop->bufs, &loop->ring);
+	free(loop->parts);
 	io_uring_queue_exit(&loop->ring);
 	if (loop->reader >= 0)
 		quiet_unregister(loop->reader);
@@ -144,8 +167,7 @@ static void drop_fd(struct op *op, int res, uint32_t flags)
 static void drop_buf(struct op *op, int res, uint32_t flags)
 {
 	(void)res;
-	if (buf_of(flags) != BUF_NONE)
-		bufs_return(&op->owner->loop->bufs, buf_of(flags));
+	bufs_return_chain(&op->owner->loop->bufs, buf_of(flags));
 }
 
 void op_accept(struct op *op, int fd, op_fn *done)
@@ -183,6 +205,11 @@ void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done)
 	recv_with(op, fd, bufs, done, 0);
 }
 
+void op_recv_bundle(struct op *op, int fd, unsigned bufs, op_fn *done)
+{
+	recv_with(op, fd, bufs, done, op->owner->loop->recv_bundle ? RECV_BUNDLE : 0);
+}
+
 void op_recv_multi_later(struct op *op, int fd, unsigned bufs, op_fn *done)
 {
 	recv_with(op, fd, bufs, done, IORING_RECVSEND_POLL_FIRST);
@@ -204,6 +231,29 @@ void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done)
 void op_send_last(struct op *op, int fd, const void *buf, size_t len, op_fn *done)
 {
 	send_with(op, fd, buf, len, done, MSG_MORE);
+}
+
+void op_send_chain(struct op *op, int fd, uint16_t first, bool last, op_fn *done)
+{
+	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
+	struct loop *loop = op->owner->loop;
+	/* The entry that used these before has been submitted: there are as many as entries. */
+	struct parts *parts = &loop->parts[loop->parts_next++ & (loop->ring.sq.ring_entries - 1)];
+	const struct bufs *bufs = &loop->bufs;
+	size_t count = 0;
+
+	for (; first != BUF_NONE && count < SEND_PARTS_MAX; first = bufs->links[first].next) {
+		const struct buf_link *link = &bufs->links[first];
+
+		parts->iov[count++] = (struct iovec){
+			.iov_base = buf_at(bufs, first) + link->at,
+			.iov_len = (size_t)(link->len - link->at),
+		};
+	}
+	parts->msg = (struct msghdr){ .msg_iov = parts->iov, .msg_iovlen = count };
+	last = last && first == BUF_NONE;
+	io_uring_prep_sendmsg(sqe, fd, &parts->msg, MSG_NOSIGNAL | (last ? MSG_MORE : 0));
+	op_ready(sqe, op);
 }
 
 void op_read(struct op *op, int fd, void *buf, size_t len, op_fn *done)
@@ -279,8 +329,8 @@ static void loop_dispatch(struct loop *loop, const struct io_uring_cqe *cqe)
 
 	assert(done != NULL);                   /* nobody waits for this: a bug */
 	loop->completions++;
-	if (buf_of(cqe->flags) != BUF_NONE)
-		loop->bufs.lent++;              /* until whoever gets it returns it */
+	if (buf_of(cqe->flags) != BUF_NONE)     /* until whoever gets it returns it */
+		bufs_lend(&loop->bufs, buf_of(cqe->flags), cqe->res);
 
 	if (last)
 		op->done = NULL;                /* first, so done() may arm it again */
@@ -376,6 +426,8 @@ int loop_step(struct loop *loop)
 					       wait_us < 0 ? NULL : &timeout, NULL);
 	if (loop->reader >= 0)
 		quiet_online(loop->reader);
+	if (io_uring_sq_ready(&loop->ring) == 0)
+		loop->parts_next = 0;           /* few stay warm */
 	read_clock(loop);
 	if (err < 0 && err != -ETIME && err != -EINTR && err != -EAGAIN && err != -EBUSY)
 		return err;

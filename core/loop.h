@@ -15,6 +15,8 @@
 #include "core/op.h"
 #include "core/timer.h"
 
+enum { SEND_PARTS_MAX = 4 };
+
 /* A message to a loop from any thread; the sender's memory, not touched again by the sender until
  * run() has begun. */
 struct post {
@@ -32,7 +34,11 @@ struct loop {
 	unsigned batch_max;             /* completions a turn; tests set 1 to step one by one */
 	bool stop;
 	bool recv_multishot;            /* this kernel's multishot receives can be limited */
+	bool recv_bundle;               /* and may bring several buffers at once */
 	uint64_t completions;
+
+	struct parts *parts;            /* of op_send_chain(): one for each submission entry */
+	unsigned parts_next;
 
 	struct owner owner;             /* of the loop's own requests */
 	int wake_fd;                    /* eventfd: somebody posted */
@@ -68,10 +74,16 @@ void op_connect(struct op *op, int fd, const struct sockaddr *addr, socklen_t le
 void op_recv_multi(struct op *op, int fd, unsigned bufs, op_fn *done);
 /* The same where nothing has come yet, most likely: the kernel waits before it tries. */
 void op_recv_multi_later(struct op *op, int fd, unsigned bufs, op_fn *done);
+/* Like op_recv_multi() where much comes: it comes in chains of buffers if Linux can limit that too.
+ * Where little comes this costs more. */
+void op_recv_bundle(struct op *op, int fd, unsigned bufs, op_fn *done);
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
 /* The same for the last bytes before a shutdown(2) or close(2) that done() will do: they wait for
  * the FIN, and both go in one segment (MSG_MORE; at most 200 ms). */
 void op_send_last(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
+/* What is left of a chain's first received buffers, at most SEND_PARTS_MAX, in one request; last:
+ * the whole chain is what op_send_last() is for. */
+void op_send_chain(struct op *op, int fd, uint16_t first, bool last, op_fn *done);
 void op_read(struct op *op, int fd, void *buf, size_t len, op_fn *done);
 /* One-shot readiness: res is the revents of poll(2). */
 void op_poll(struct op *op, int fd, unsigned events, op_fn *done);

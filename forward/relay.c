@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "core/features.h"
 #include "forward/refuse.h"
 #include "forward/splice.h"
 #include "forward/vet.h"
@@ -28,14 +29,19 @@ static enum close_reason lost(const struct side *side)
 	return side->index == CLIENT ? CLOSE_CLIENT_LOST : CLOSE_UPSTREAM_LOST;
 }
 
-static void queue_push(struct bufs *bufs, struct side *from, uint16_t id, uint16_t len)
+static_assert((int)SEND_PARTS_MAX >= (int)QUEUE_MAX, "a whole queue can be sent at once");
+
+/* A chain of received buffers. */
+static void queue_push(struct bufs *bufs, struct side *from, uint16_t first)
 {
-	bufs->links[id] = (struct buf_link){ .next = BUF_NONE, .len = len };
-	if (from->queue_len++ == 0)
-		from->queue_head = id;
+	if (from->queue_len == 0)
+		from->queue_head = first;
 	else
-		bufs->links[from->queue_tail].next = id;
-	from->queue_tail = id;
+		bufs->links[from->queue_tail].next = first;
+	for (uint16_t id = first; id != BUF_NONE; id = bufs->links[id].next) {
+		from->queue_tail = id;
+		from->queue_len++;
+	}
 }
 
 static void queue_pop(struct bufs *bufs, struct side *from)
@@ -48,15 +54,19 @@ static void queue_pop(struct bufs *bufs, struct side *from)
 	bufs_return(bufs, id);
 }
 
-/* The first n bytes of the queue are dealt with; they are all in its first buffer. */
+/* The first n bytes of the queue are dealt with. */
 static void queue_consume(struct bufs *bufs, struct side *from, size_t n)
 {
-	struct buf_link *link = &bufs->links[from->queue_head];
+	while (n > 0) {
+		struct buf_link *link = &bufs->links[from->queue_head];
+		size_t left = (size_t)(link->len - link->at), take = n < left ? n : left;
 
-	assert(n <= (size_t)(link->len - link->at));
-	link->at = (uint16_t)(link->at + n);
-	if (link->at == link->len)
-		queue_pop(bufs, from);
+		assert(from->queue_len > 0);
+		link->at = (uint16_t)(link->at + take);
+		n -= take;
+		if (take == left)
+			queue_pop(bufs, from);
+	}
 }
 
 void relay_drop_queue(struct side *side)
@@ -82,13 +92,15 @@ void relay_receive(struct side *side)
 {
 	/* While a last word is said nothing is queued: see discard(). */
 	unsigned queued = side_conn(side)->state == CONN_ENDING ? 0 : side->queue_len;
+	bool streams = side->streak > features.recv_len;
 
 	if (!op_idle(&side->rx) || side->eof || side->is_starved || side->bulk ||
 	    queued >= QUEUE_MAX)
 		return;
 	if (side->was_bulk)
 		return splice_doze(side);
-	op_recv_multi(&side->rx, side->fd, QUEUE_MAX - queued, on_recv);
+	(streams ? op_recv_bundle : op_recv_multi)(&side->rx, side->fd, QUEUE_MAX - queued,
+						   on_recv);
 }
 
 void relay_receive_first(struct side *upstream)
@@ -203,14 +215,13 @@ static size_t clear_to_send(struct side *from, bool *go_on)
 
 /* TCP_NODELAY: a client's socket has it from its listener; a server's gets it by the second send.
  * The first goes at once anyway, as nothing is on its way, and is often the only one. */
-static void send_to(struct side *to, const void *data, size_t len, bool is_last)
+static void before_send(struct side *to)
 {
 	int one = 1;
 
 	if (to->index == UPSTREAM && to->sends < SENDS_NODELAY && ++to->sends == SENDS_NODELAY)
 		(void)setsockopt(to->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	to->sending_ms = side_conn(to)->owner.loop->now_ms;
-	(is_last ? op_send_last : op_send)(&to->tx, to->fd, data, len, on_sent);
 }
 
 /* A vetted hello or head goes before what stands behind it in the queue. */
@@ -222,21 +233,29 @@ static bool send_vetted(struct conn *conn)
 	if (!vet || vet->sent == vet->pass || conn->state != CONN_RELAYING)
 		return false;
 	conn->sending_vet = true;
-	send_to(to, vet->data + vet->sent, vet->pass - vet->sent, false);
+	before_send(to);
+	op_send(&to->tx, to->fd, vet->data + vet->sent, vet->pass - vet->sent, on_sent);
 	return true;
 }
 
-/* What is cleared of the queue's first buffer; when that is all there will ever be, together with
- * the end. */
+/* What is cleared of the queue's first buffer, and with it those behind it when nothing will ever
+ * look at them; when that is all there will ever be, together with the end. */
 static void send_head(struct side *from)
 {
 	struct bufs *bufs = &side_conn(from)->owner.loop->bufs;
 	const struct buf_link *link = &bufs->links[from->queue_head];
 	const uint8_t *data = buf_at(bufs, from->queue_head) + link->at;
-	bool is_last = from->eof && !from->broken && from->queue_len == 1 &&
-		       from->cleared == link->len - link->at;
+	struct side *to = side_peer(from);
+	bool whole = from->cleared == link->len - link->at;
+	bool is_last = from->eof && !from->broken && whole;
 
-	send_to(side_peer(from), data, from->cleared, is_last);
+	before_send(to);
+	if (from->queue_len > 1 && whole && vet_unseen(from) == SIZE_MAX)
+		op_send_chain(&to->tx, to->fd, from->queue_head, is_last, on_sent);
+	else if (from->queue_len == 1 && is_last)
+		op_send_last(&to->tx, to->fd, data, from->cleared, on_sent);
+	else
+		op_send(&to->tx, to->fd, data, from->cleared, on_sent);
 }
 
 void relay_pump(struct side *from)
@@ -291,8 +310,7 @@ static void discard(struct side *from, uint16_t id, int res)
 {
 	struct conn *conn = side_conn(from);
 
-	if (id != BUF_NONE)
-		bufs_return(&conn->owner.loop->bufs, id);
+	bufs_return_chain(&conn->owner.loop->bufs, id);
 	if (from->index == UPSTREAM)
 		return;
 	if (res == -ENOBUFS)
@@ -349,16 +367,16 @@ static void on_recv(struct op *op, int res, uint32_t flags)
 		return discard(from, id, res);
 	if (res > 0) {
 		assert(id != BUF_NONE);
-		queue_push(bufs, from, id, (uint16_t)res);
+		queue_push(bufs, from, id);
 		splice_consider(from, (unsigned)res);
-	} else if (id != BUF_NONE) {
-		bufs_return(bufs, id);
+	} else {
+		bufs_return_chain(bufs, id);
 	}
 	if (res == -ENOBUFS) {
 		starve(from);
 	} else if (res == 0) {
 		from->eof = true;
-	} else if (res < 0 && res != -ECANCELED) {
+	} else if (res < 0 && res != -ECANCELED && res != -EAGAIN) {
 		from->eof = true;
 		from->broken = true;
 	}
@@ -391,6 +409,10 @@ static void on_sent(struct op *op, int res, uint32_t flags)
 	conn->active_ms = conn->owner.loop->now_ms;
 	if (conn->state == CONN_ENDING)
 		return;
+	/* Found full again and again although poll said otherwise, the kernel stops waiting for a
+	 * socket that does not block: nothing was sent, and another request waits anew. */
+	if (res == -EAGAIN)
+		res = 0;
 	if (from->index == CLIENT && conn->sending_vet) {
 		conn->sending_vet = false;
 		if (res >= 0) {
@@ -400,7 +422,7 @@ static void on_sent(struct op *op, int res, uint32_t flags)
 				vet_sent(conn);
 		}
 	} else if (res >= 0) {
-		from->cleared = (uint16_t)(from->cleared - res);
+		from->cleared = (uint16_t)(res < from->cleared ? from->cleared - res : 0);
 		from->bytes += (uint32_t)res;
 		queue_consume(&conn->owner.loop->bufs, from, (size_t)res);
 	}

@@ -12,7 +12,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/features.h"
 #include "core/policy.h"
 #include "forward/conn.h"
 #include "forward/filter.h"
@@ -41,6 +44,16 @@ static bool to_origin(int fd, sa_family_t family, union addr *dst)
 	return true;
 }
 
+/* So that who does not read is noticed soon. */
+static void limit_sockets(const char *path)
+{
+	static const char limits[] = "4096 65536 131072";
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	(void)!write(fd, limits, sizeof(limits) - 1);
+	close(fd);
+}
+
 /* lo gets the origin's address as a second one. */
 static bool own_world(void)
 {
@@ -59,6 +72,8 @@ static bool own_world(void)
 	inet_pton(AF_INET, ORIGIN, &addr->sin_addr);
 	ok = ok && ioctl(fd, SIOCSIFADDR, &request) == 0;
 	close(fd);
+	limit_sockets("/proc/sys/net/ipv4/tcp_rmem");
+	limit_sockets("/proc/sys/net/ipv4/tcp_wmem");
 	return ok;
 }
 
@@ -94,26 +109,69 @@ static void *echo(void *arg)
 
 struct client {
 	const char *text;
-	size_t body;                    /* zeros behind the text */
-	size_t got;
+	size_t body;                    /* bytes behind the text, body_byte() each */
+	bool stalls;                    /* it reads nothing until it cannot send any more */
+	size_t got, wrong;
 	int end;                        /* 0: FIN, errno otherwise */
 };
+
+enum { STALL_MS = 50 };
+
+static char body_byte(size_t at)
+{
+	return (char)(at % 251);
+}
+
+/* The bytes it should get back are those it sent. */
+static void check(struct client *client, const char *text, size_t len)
+{
+	size_t head = strlen(client->text);
+
+	for (size_t i = 0; i < len; i++, client->got++)
+		client->wrong += text[i] != (client->got < head ? client->text[client->got] :
+								  body_byte(client->got - head));
+}
+
+/* Reads in between unless it stalls; how many bytes of the body were sent. */
+static size_t send_body(struct client *client, int fd, char *text, size_t size)
+{
+	bool reads = !client->stalls;
+	size_t sent = 0;
+
+	while (sent < client->body) {
+		struct pollfd ready = { .fd = fd, .events = POLLOUT };
+		char part[5000];
+		ssize_t n;
+
+		ready.events |= reads ? POLLIN : 0;
+		if (poll(&ready, 1, reads ? -1 : STALL_MS) == 0)
+			reads = true;
+		if (reads && (n = recv(fd, text, size, MSG_DONTWAIT)) > 0)
+			check(client, text, (size_t)n);
+		for (size_t i = 0; i < sizeof(part); i++)
+			part[i] = body_byte(sent + i);
+		n = client->body - sent < sizeof(part) ? (ssize_t)(client->body - sent) : 5000;
+		n = send(fd, part, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN)
+			break;
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return sent;
+}
 
 static void *converse(void *arg)
 {
 	struct client *client = arg;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	static char zeros[65536];
 	char text[65536];
 	ssize_t n = 0;
 
 	if (connect(fd, &listener.sa, addr_len(&listener)) == 0) {
 		(void)!send(fd, client->text, strlen(client->text), MSG_NOSIGNAL);
-		if (client->body > 0)
-			(void)!send(fd, zeros, client->body, MSG_NOSIGNAL);
+		(void)send_body(client, fd, text, sizeof(text));
 		(void)shutdown(fd, SHUT_WR);
 		while ((n = recv(fd, text, sizeof(text), 0)) > 0)
-			client->got += (size_t)n;
+			check(client, text, (size_t)n);
 	}
 	client->end = n < 0 ? errno : 0;
 	close(fd);
@@ -153,9 +211,29 @@ static int begin(void **state)
 	return 0;
 }
 
+/* Small buffers, so that the queue has many; with all features, without some, without any. */
+static int begin_small(void **state)
+{
+	features.recv_len = 1000;
+	return begin(state);
+}
+
+static int begin_small_without_bundles(void **state)
+{
+	features.recv_bundle = false;
+	return begin_small(state);
+}
+
+static int begin_small_without_features(void **state)
+{
+	assert_int_equal(features_parse("none,recv=1000"), 0);
+	return begin(state);
+}
+
 static int end(void **state)
 {
 	(void)state;
+	assert_int_equal(features_parse("auto"), 0);
 	filter_job.end(&worker);
 	while (!filter_job.idle(&worker))
 		assert_int_equal(loop_step(&worker.loop), 0);
@@ -168,6 +246,8 @@ static int end(void **state)
 	return 0;
 }
 
+static unsigned lent_most;              /* buffers at once, in the last conversation */
+
 /* One conversation; all connections are closed after `close_at` completions (0: never).  Returns
  * how many completions it took. */
 static unsigned conversation(struct client *client, unsigned close_at)
@@ -177,11 +257,14 @@ static unsigned conversation(struct client *client, unsigned close_at)
 	pthread_t thread;
 	unsigned steps = 0;
 
+	lent_most = 0;
 	worker.loop.batch_max = 1;
 	first = worker.loop.completions;
 	assert_int_equal(pthread_create(&thread, NULL, converse, client), 0);
 	while (atomic_load(&worker.metrics.conns_closed) == before) {
 		assert_int_equal(loop_step(&worker.loop), 0);
+		if (worker.loop.bufs.lent > lent_most)
+			lent_most = worker.loop.bufs.lent;
 		if (worker.loop.completions - first >= close_at && close_at > 0)
 			conns_close_all(filter, CLOSE_SHUTDOWN);
 		steps = (unsigned)(worker.loop.completions - first);
@@ -197,6 +280,8 @@ static unsigned conversation(struct client *client, unsigned close_at)
 
 static const char allowed[] = "POST / HTTP/1.1\r\nHost: allowed.test\r\n"
 			      "Content-Length: 40000\r\n\r\n";
+static const char large[] = "POST / HTTP/1.1\r\nHost: allowed.test\r\n"
+			    "Content-Length: 3000000\r\n\r\n";
 static const char blocked[] = "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n";
 
 static void an_allowed_conversation_arrives_whole_in_both_directions(void **state)
@@ -207,7 +292,21 @@ static void an_allowed_conversation_arrives_whole_in_both_directions(void **stat
 	conversation(&client, 0);
 	assert_int_equal(client.end, 0);
 	assert_int_equal(client.got, strlen(allowed) + 40000);
+	assert_int_equal(client.wrong, 0);
 	assert_int_equal(atomic_load(&worker.metrics.conns_allowed), 1);
+}
+
+static void a_slow_reader_gets_all_and_costs_few_buffers(void **state)
+{
+	struct client client = { .text = large, .body = 3000000, .stalls = true };
+
+	(void)state;
+	conversation(&client, 0);
+	assert_int_equal(client.end, 0);
+	assert_int_equal(client.got, strlen(large) + 3000000);
+	assert_int_equal(client.wrong, 0);
+	/* Small pieces can fill a queue before all that its receive may take has come. */
+	assert_in_range(lent_most, QUEUE_MAX, SIDES * (2 * QUEUE_MAX - 1));
 }
 
 static void a_blocked_conversation_is_reset_and_says_nothing(void **state)
@@ -271,6 +370,10 @@ static int make_world(void **state)
 }
 
 #define conn_test(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define small_tests(test)                                                                          \
+	{ #test " begin_small", test, begin_small, end, NULL },                                    \
+	{ #test " without bundles", test, begin_small_without_bundles, end, NULL },                \
+	{ #test " without features", test, begin_small_without_features, end, NULL }
 
 int main(void)
 {
@@ -279,6 +382,10 @@ int main(void)
 		conn_test(a_blocked_conversation_is_reset_and_says_nothing),
 		conn_test(a_blocked_conversation_can_be_explained),
 		conn_test(closing_at_any_completion_gives_everything_back),
+		conn_test(a_slow_reader_gets_all_and_costs_few_buffers),
+		small_tests(an_allowed_conversation_arrives_whole_in_both_directions),
+		small_tests(a_slow_reader_gets_all_and_costs_few_buffers),
+		small_tests(closing_at_any_completion_gives_everything_back),
 	};
 
 	return cmocka_run_group_tests(tests, make_world, NULL);
