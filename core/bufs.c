@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/features.h"
-
 static void *map(size_t len)
 {
 	void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -35,27 +33,32 @@ bool bufs_grow(struct bufs *bufs)
 	return true;
 }
 
-int bufs_init(struct bufs *bufs, struct io_uring *ring, unsigned filled, unsigned count)
+int bufs_init(struct bufs *bufs, struct io_uring *ring, const struct bufs_plan *plan)
 {
-	struct io_uring_buf_reg reg = { .ring_entries = count, .bgid = BUF_GROUP };
+	unsigned count = plan->count;
+	struct io_uring_buf_reg reg = { .ring_entries = count, .bgid = plan->group };
 	int err = -ENOMEM;
 
 	assert(count > 0 && (count & (count - 1)) == 0 && count <= 32768);
 	memset(bufs, 0, sizeof(*bufs));
 	bufs->count = count;
-	bufs->step = filled;
-	bufs->memory = map((size_t)count * BUF_STRIDE);
+	bufs->len = plan->len;
+	bufs->offered = plan->offered;
+	bufs->group = plan->group;
+	bufs->ours = plan->ours;
+	bufs->step = plan->filled;
+	bufs->memory = map((size_t)count * (plan->len + BUF_GAP));
 	bufs->links = calloc(count, sizeof(*bufs->links));
 	/* liburing 2.3 has no io_uring_setup_buf_ring(): the ring's pages are ours. */
 	bufs->ring = map(count * sizeof(struct io_uring_buf));
 	if (!bufs->memory || !bufs->links || !bufs->ring)
 		goto fail;
 	reg.ring_addr = (uintptr_t)bufs->ring;
-	err = io_uring_register_buf_ring(ring, &reg, 0);
+	err = plan->ours ? 0 : io_uring_register_buf_ring(ring, &reg, 0);
 	if (err < 0)
 		goto fail;
 	io_uring_buf_ring_init(bufs->ring);
-	fill(bufs, filled);
+	fill(bufs, plan->filled);
 	return 0;
 fail:
 	bufs_finish(bufs, ring);
@@ -65,11 +68,12 @@ fail:
 void bufs_finish(struct bufs *bufs, struct io_uring *ring)
 {
 	if (bufs->ring) {
-		(void)io_uring_unregister_buf_ring(ring, BUF_GROUP);
+		if (!bufs->ours)
+			(void)io_uring_unregister_buf_ring(ring, bufs->group);
 		munmap(bufs->ring, bufs->count * sizeof(struct io_uring_buf));
 	}
 	if (bufs->memory)
-		munmap(bufs->memory, (size_t)bufs->count * BUF_LEN);
+		munmap(bufs->memory, (size_t)bufs->count * (bufs->len + BUF_GAP));
 	free(bufs->links);
 	memset(bufs, 0, sizeof(*bufs));
 }
@@ -115,7 +119,16 @@ void bufs_return(struct bufs *bufs, uint16_t id)
 	assert(bufs->lent > 0);
 	bufs->lent--;
 	bufs->links[id].place = bufs->ring->tail;
-	io_uring_buf_ring_add(bufs->ring, buf_at(bufs, id), features.recv_len, id,
+	io_uring_buf_ring_add(bufs->ring, buf_at(bufs, id), bufs->offered, id,
 			      (int)bufs->count - 1, 0);
 	io_uring_buf_ring_advance(bufs->ring, 1);
+}
+
+uint16_t bufs_take(struct bufs *bufs)
+{
+	assert(bufs->ours);
+	if (bufs->taken == bufs->ring->tail)
+		return BUF_NONE;
+	bufs->lent++;
+	return bufs->ring->bufs[bufs->taken++ & (bufs->count - 1)].bid;
 }

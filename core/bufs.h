@@ -11,18 +11,30 @@
 #include <liburing.h>
 
 enum {
-	BUF_LEN = 16384, BUF_GROUP = 0, BUF_NONE = 0xffff,
+	BUF_LEN = 16384, BUF_NONE = 0xffff,
 	/* The beginnings of buffers must not all fall into the same set of a cache. */
-	BUF_STRIDE = BUF_LEN + 64,
+	BUF_GAP = 64,
 	BUFS_GROWTH = 64,               /* a loop may have so many times what it begins with */
+};
+enum { BUF_GROUP = 0, BUF_GROUP_DATAGRAMS = 2 };
+
+struct bufs_plan {
+	uint16_t group;
+	uint32_t len;                   /* of a buffer */
+	uint32_t offered;               /* bytes of it that the kernel may fill */
+	unsigned filled, count;         /* to begin with, at the most */
+	bool ours;                      /* not for the kernel: for bufs_take() */
 };
 
 struct bufs {
 	struct io_uring_buf_ring *ring;
-	uint8_t *memory;                /* count * BUF_STRIDE, resident only where used */
+	uint8_t *memory;                /* count * (len + BUF_GAP), resident only where used */
+	uint32_t len, offered;
 	unsigned count;                 /* at the most: a power of two, up to 32768 */
 	unsigned filled;                /* in use so far: grows when all are lent */
 	unsigned step, lent;
+	uint16_t group, taken;          /* taken: bufs_take()'s place in the ring */
+	bool ours;
 	struct buf_link {               /* for the receiver's own queue */
 		uint16_t next;          /* BUF_NONE: last */
 		uint16_t at, len;       /* bytes at..len are still to be dealt with */
@@ -30,8 +42,8 @@ struct bufs {
 	} *links;
 };
 
-/* Starts with `filled` buffers, can grow to count. */
-int bufs_init(struct bufs *bufs, struct io_uring *ring, unsigned filled, unsigned count);
+/* 0 or -errno. */
+int bufs_init(struct bufs *bufs, struct io_uring *ring, const struct bufs_plan *plan);
 /* As many again as there were at the start; false: count is reached. */
 bool bufs_grow(struct bufs *bufs);
 void bufs_finish(struct bufs *bufs, struct io_uring *ring);
@@ -44,7 +56,7 @@ static inline uint16_t buf_of(uint32_t flags)
 }
 static inline uint8_t *buf_at(const struct bufs *bufs, uint16_t id)
 {
-	return bufs->memory + (size_t)id * BUF_STRIDE;
+	return bufs->memory + (size_t)id * (bufs->len + BUF_GAP);
 }
 /* For loop_dispatch(): a completion brought this buffer, and with it those behind it in the ring
  * that its bytes fill too.  They are lent from now on, a chain by their links. */
@@ -52,5 +64,7 @@ void bufs_lend(struct bufs *bufs, uint16_t first, int bytes);
 void bufs_return(struct bufs *bufs, uint16_t id);
 /* This one and those behind it in its chain. */
 void bufs_return_chain(struct bufs *bufs, uint16_t first);
+/* One of ours, lent; BUF_NONE: all are. */
+uint16_t bufs_take(struct bufs *bufs);
 
 #endif

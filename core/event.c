@@ -28,6 +28,13 @@ void event_log_init(const char *hostname, const char *tenant_id)
 	common.tenant_id = tenant_id ? tenant_id : "";
 }
 
+static bool verbose;
+
+void event_log_verbose(bool on)
+{
+	verbose = on;
+}
+
 static const struct kind *kind_of(enum event_kind kind)
 {
 	assert(kind < EVENT_KIND_COUNT);
@@ -51,7 +58,9 @@ const char *event_component(enum event_kind kind)
 
 enum log_level event_level(enum event_kind kind)
 {
-	return kind_of(kind)->level;
+	bool told = kind == EVENT_FORWARD_CLOSED || kind == EVENT_FLOW_CLOSED;
+
+	return verbose && told ? LOG_LEVEL_INFO : kind_of(kind)->level;
 }
 
 static bool is_blocked(enum event_kind kind)
@@ -173,6 +182,8 @@ static void add_name(struct row *row, const struct event *event)
 		key = "https";
 	else if (strcmp(component, "http") == 0)
 		key = "host";
+	else if (strcmp(component, "forward") == 0)
+		key = "target";
 	if (key && (event->name_len > 0 || event_action(event->kind)[0] != '\0'))
 		add(row, log_text(key, ((struct str){ event->name, event->name_len })));
 }
@@ -193,14 +204,14 @@ static void add_nflog(struct row *row, const struct event *event)
 static bool is_closed(enum event_kind kind)
 {
 	return kind == EVENT_HTTPS_CLOSED || kind == EVENT_HTTP_CLOSED ||
-	       kind == EVENT_FORWARD_CLOSED;
+	       kind == EVENT_FORWARD_CLOSED || kind == EVENT_FLOW_CLOSED;
 }
 
 /* reason= and err=, for what went wrong. */
 static void add_cause(struct row *row, const struct event *event)
 {
 	bool dial = event->kind == EVENT_HTTPS_DIAL || event->kind == EVENT_HTTP_DIAL ||
-		    event->kind == EVENT_FORWARD_DIAL;
+		    event->kind == EVENT_FORWARD_DIAL || event->kind == EVENT_FLOW_DIAL;
 	bool closed = is_closed(event->kind);
 
 	/* A packet has no reason but the rules, a refused connection has one if it was given. */
@@ -255,16 +266,17 @@ static bool is_decision(enum event_kind kind)
 
 bool event_wanted(enum event_kind kind)
 {
-	return log_enabled(kind_of(kind)->level) || (is_decision(kind) && log_decisions());
+	return log_enabled(event_level(kind)) || (is_decision(kind) && log_decisions());
 }
 
 void event_log(const struct event *event)
 {
 	const struct kind *kind = kind_of(event->kind);
+	enum log_level level = event_level(event->kind);
 	bool decision = is_decision(event->kind);
 	struct row row;
 
-	if (!decision && !log_enabled(kind->level))
+	if (!decision && !log_enabled(level))
 		return;
 	row.count = 0;
 	add_if_any(&row, "action", str_of(kind->action));
@@ -282,5 +294,5 @@ void event_log(const struct event *event)
 		add(&row, log_uint("count", event->count));
 	add_to_allow(&row, event);
 	row.fields[row.count].type = LOG_END;
-	log_line(kind->level, event->time_ns, kind->text, decision, row.fields);
+	log_line(level, event->time_ns, kind->text, decision, row.fields);
 }

@@ -60,6 +60,9 @@ uint64_t event_dropped(const struct event_ring *ring);
  * must live on.  Control thread, before the first event_log(). */
 void event_log_init(const char *hostname, const char *tenant_id);
 
+/* VERBOSE: the end of each forwarded connection is told at INFO, not DEBUG.  Before the workers. */
+void event_log_verbose(bool verbose);
+
 /* Would anybody be told of such an event?  Asked before one is made where many pass. */
 bool event_wanted(enum event_kind kind);
 

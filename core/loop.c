@@ -46,21 +46,43 @@ static void prep_recv(struct io_uring_sqe *sqe, int fd, unsigned limit)
 	sqe->buf_group = BUF_GROUP;
 }
 
-/* A kernel that does not know the limit, or one of the flags, says EINVAL before it looks at the
- * descriptor. */
+/* Does the kernel know the request that was prepared, on no descriptor?  If not it says EINVAL, and
+ * that before it looks at the descriptor. */
+static bool is_known(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	bool known;
+
+	if (io_uring_submit_and_wait(ring, 1) < 0 || io_uring_peek_cqe(ring, &cqe) != 0)
+		return false;
+	known = cqe->res == -EBADF;
+	io_uring_cqe_seen(ring, cqe);
+	return known;
+}
+
+/* And, with these flags, more? */
 static bool recv_can_be_limited(struct io_uring *ring, uint16_t flags)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-	struct io_uring_cqe *cqe;
-	bool can;
 
 	prep_recv(sqe, -1, BUF_LEN);
 	sqe->ioprio |= flags;
-	if (io_uring_submit_and_wait(ring, 1) < 0 || io_uring_peek_cqe(ring, &cqe) != 0)
-		return false;
-	can = cqe->res == -EBADF;
-	io_uring_cqe_seen(ring, cqe);
-	return can;
+	return is_known(ring);
+}
+
+static void prep_recvmsg(struct io_uring_sqe *sqe, int fd, struct msghdr *shape)
+{
+	io_uring_prep_recvmsg_multishot(sqe, fd, shape, 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = BUF_GROUP_DATAGRAMS;
+}
+
+static bool recvmsg_can_go_on(struct io_uring *ring)
+{
+	struct msghdr shape = { .msg_namelen = 0 };
+
+	prep_recvmsg(io_uring_get_sqe(ring), -1, &shape);
+	return is_known(ring);
 }
 
 /* Bundles come with the limit only: without it one could take all buffers, and before 6.17 it may
@@ -73,6 +95,7 @@ static void use_features(struct loop *loop)
 	loop->recv_multishot = features.recv_multishot && recv_can_be_limited(&loop->ring, 0);
 	loop->recv_bundle = loop->recv_multishot && features.recv_bundle &&
 			    recv_can_be_limited(&loop->ring, RECV_BUNDLE);
+	loop->recvmsg_multishot = features.recvmsg_multishot && recvmsg_can_go_on(&loop->ring);
 }
 
 int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
@@ -82,6 +105,8 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 			 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
 		.cq_entries = entries * 8,
 	};
+	struct bufs_plan plan = { .group = BUF_GROUP, .len = BUF_LEN, .offered = features.recv_len,
+				  .filled = bufs, .count = bufs * BUFS_GROWTH };
 	int err;
 
 	memset(loop, 0, sizeof(*loop));
@@ -96,7 +121,7 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	if (err < 0)
 		return err;
 	loop->parts = calloc(loop->ring.sq.ring_entries, sizeof(*loop->parts));
-	err = loop->parts ? bufs_init(&loop->bufs, &loop->ring, bufs, bufs * BUFS_GROWTH) : -ENOMEM;
+	err = loop->parts ? bufs_init(&loop->bufs, &loop->ring, &plan) : -ENOMEM;
 	if (err < 0) {
 		free(loop->parts);
 		io_uring_queue_exit(&loop->ring);
@@ -106,6 +131,15 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	loop->reader = quiet_register();
 	op_read(&loop->wake, wake_fd, &loop->wake_count, sizeof(loop->wake_count), on_wake);
 	return 0;
+}
+
+int loop_open_datagrams(struct loop *loop, unsigned bufs, unsigned most)
+{
+	struct bufs_plan plan = { .group = BUF_GROUP_DATAGRAMS, .len = DATAGRAM_BUF_LEN,
+				  .offered = DATAGRAM_BUF_LEN, .filled = bufs, .count = most };
+
+	plan.ours = !loop->recvmsg_multishot;
+	return bufs_init(&loop->datagrams, &loop->ring, &plan);
 }
 
 /* The loop's own owner lives as long as the loop: nothing to free. */
@@ -125,6 +159,7 @@ void loop_finish(struct loop *loop)
 		;
 	bufs_finish(&loop->bufs, &loop->ring);
 	free(loop->parts);
+	bufs_finish(&loop->datagrams, &loop->ring);
 	io_uring_queue_exit(&loop->ring);
 	if (loop->reader >= 0)
 		quiet_unregister(loop->reader);
@@ -168,6 +203,13 @@ static void drop_buf(struct op *op, int res, uint32_t flags)
 {
 	(void)res;
 	bufs_return_chain(&op->owner->loop->bufs, buf_of(flags));
+}
+
+static void drop_datagram(struct op *op, int res, uint32_t flags)
+{
+	(void)res;
+	if (buf_of(flags) != BUF_NONE)
+		bufs_return(&op->owner->loop->datagrams, buf_of(flags));
 }
 
 void op_accept(struct op *op, int fd, op_fn *done)
@@ -220,6 +262,15 @@ static void send_with(struct op *op, int fd, const void *buf, size_t len, op_fn 
 	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
 
 	io_uring_prep_send(sqe, fd, buf, len, MSG_NOSIGNAL | flags);
+	op_ready(sqe, op);
+}
+
+void op_recvmsg_multi(struct op *op, int fd, struct msghdr *shape, op_fn *done)
+{
+	struct io_uring_sqe *sqe = op_arm(op, done, drop_datagram);
+
+	assert(op->owner->loop->recvmsg_multishot);
+	prep_recvmsg(sqe, fd, shape);
 	op_ready(sqe, op);
 }
 
@@ -329,8 +380,12 @@ static void loop_dispatch(struct loop *loop, const struct io_uring_cqe *cqe)
 
 	assert(done != NULL);                   /* nobody waits for this: a bug */
 	loop->completions++;
-	if (buf_of(cqe->flags) != BUF_NONE)     /* until whoever gets it returns it */
-		bufs_lend(&loop->bufs, buf_of(cqe->flags), cqe->res);
+	if (buf_of(cqe->flags) != BUF_NONE) {   /* until whoever gets it returns it */
+		if (op->drop == drop_datagram)
+			loop->datagrams.lent++;
+		else
+			bufs_lend(&loop->bufs, buf_of(cqe->flags), cqe->res);
+	}
 
 	if (last)
 		op->done = NULL;                /* first, so done() may arm it again */

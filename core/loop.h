@@ -24,9 +24,15 @@ struct post {
 	void (*run)(struct post *post);
 };
 
+enum {
+	DATAGRAM_HEAD_MAX = 192,        /* what stands before the payload, at the most */
+	DATAGRAM_BUF_LEN = 65536 + DATAGRAM_HEAD_MAX,   /* each begins at other cache lines */
+};
+
 struct loop {
 	struct io_uring ring;
 	struct bufs bufs;               /* what op_recv_multi() receives into */
+	struct bufs datagrams;          /* what op_recvmsg_multi() receives into */
 	struct timers timers;
 	uint64_t now_ms, now_us;        /* CLOCK_MONOTONIC, once a turn */
 	uint64_t wake_us;               /* turn again by then at the latest; 0: no such wish */
@@ -35,6 +41,7 @@ struct loop {
 	bool stop;
 	bool recv_multishot;            /* this kernel's multishot receives can be limited */
 	bool recv_bundle;               /* and may bring several buffers at once */
+	bool recvmsg_multishot;         /* it has them for datagrams */
 	uint64_t completions;
 
 	struct parts *parts;            /* of op_send_chain(): one for each submission entry */
@@ -57,6 +64,13 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd);
 /* All owners must be gone. */
 void loop_finish(struct loop *loop);
 
+/*
+ * Buffers for datagrams, each with room for the largest and its addresses: `bufs` to begin with,
+ * `most` (a power of two) at the most.  Where there is no recvmsg_multishot, they are taken by
+ * bufs_take(), and op_recvmsg_multi() is not for use.  0 or -errno.
+ */
+int loop_open_datagrams(struct loop *loop, unsigned bufs, unsigned most);
+
 /* Submit, wait for at least one completion or timer, run all that came.  0 or -errno. */
 int loop_step(struct loop *loop);
 int loop_run(struct loop *loop);        /* until loop->stop */
@@ -77,6 +91,9 @@ void op_recv_multi_later(struct op *op, int fd, unsigned bufs, op_fn *done);
 /* Like op_recv_multi() where much comes: it comes in chains of buffers if Linux can limit that too.
  * Where little comes this costs more. */
 void op_recv_bundle(struct op *op, int fd, unsigned bufs, op_fn *done);
+/* Receive datagrams, until it fails or one is empty: each comes with a buffer that begins with
+ * io_uring_recvmsg_out, then name, control and payload, the first two as long as in shape. */
+void op_recvmsg_multi(struct op *op, int fd, struct msghdr *shape, op_fn *done);
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
 /* The same for the last bytes before a shutdown(2) or close(2) that done() will do: they wait for
  * the FIN, and both go in one segment (MSG_MORE; at most 200 ms). */

@@ -98,6 +98,27 @@ static bool parse_number(const char *text, size_t len, uint64_t min, uint64_t ma
 	return true;
 }
 
+/* What both Python's int() and socat's strtoul() take for the same number: decimal or 0x
+ * hexadecimal, a plus; no leading zeros, which mean octal to one of them. */
+static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *number)
+{
+	uint64_t value = 0;
+
+	text += *text == '+';
+	if (text[0] != '0' || (text[1] != 'x' && text[1] != 'X'))
+		return (text[0] != '0' || text[1] == '\0') &&
+		       parse_number(text, strlen(text), min, max, number);
+	text += 2;
+	if (*text == '\0' || strspn(text, "0123456789abcdefABCDEF") != strlen(text) ||
+	    strlen(text) > 15)
+		return false;
+	value = strtoull(text, NULL, 16);
+	if (value < min || value > max)
+		return false;
+	*number = value;
+	return true;
+}
+
 static bool parse_word(const struct option_word *words, const char *text, unsigned *index)
 {
 	for (unsigned i = 0; words[i].text; i++) {
@@ -152,6 +173,11 @@ static bool store(struct options *options, const struct option *option, const ch
 		if (!parse_word(option->words, text, &word))
 			return false;
 		memcpy(field, &word, sizeof(word));     /* every enum here is as wide as unsigned */
+		return true;
+	case OPTION_COUNT:
+		if (!parse_count(text, option->min, option->max, &number))
+			return false;
+		*(uint32_t *)field = (uint32_t)number;
 		return true;
 	case OPTION_AUTO:
 	case OPTION_UINT:

@@ -13,6 +13,7 @@
 #define OPTION_TYPE_MSEC  uint64_t
 #define OPTION_TYPE_MILLI uint64_t
 #define OPTION_TYPE_AUTO  uint32_t      /* 0: auto */
+#define OPTION_TYPE_COUNT uint32_t
 #define OPTION_TYPE_LEVEL enum log_level
 #define OPTION_TYPE_TEXT  const char *  /* never NULL; "": not set */
 #define OPTION_TYPE_BOOL  bool

@@ -56,6 +56,11 @@ const char *option_expects(const struct option *option, char out[OPTION_EXPECTS_
 	case OPTION_GIVEN:
 		snprintf(out, OPTION_EXPECTS_MAX, "a text");
 		return out;
+	case OPTION_COUNT:
+		snprintf(out, OPTION_EXPECTS_MAX,
+			 "a number from %" PRIu64 " to %" PRIu64 ", decimal or 0x hexadecimal",
+			 option->min, option->max);
+		return out;
 	case OPTION_AUTO:
 	case OPTION_UINT:
 	case OPTION_PORT:
@@ -83,6 +88,7 @@ static const char *placeholder(enum option_type type)
 	case OPTION_UINT:
 	case OPTION_MILLI:
 	case OPTION_AUTO:
+	case OPTION_COUNT:
 		return " N";
 	case OPTION_PORT:
 		return " PORT";

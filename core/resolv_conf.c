@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "proto/hostname.h"
+
 enum { FILE_MAX = 65536, DNS_PORT = 53 };
 
 static bool is_blank(char c)
@@ -206,5 +208,71 @@ int upstreams_load(const char *list, const char *path, struct upstream_sets *set
 		loaded.dotted = listed;
 	}
 	*sets = loaded;
+	return 0;
+}
+
+/* Bad domains are left out, as bad servers are. */
+static void search_parse(struct str text, struct resolv_search *search)
+{
+	struct str word;
+
+	search->count = 0;
+	while (search->count < RESOLV_SEARCH_MAX && next_part(&text, " \t\r", &word))
+		if (hostname_normalise(word, search->domains[search->count]) > 0)
+			search->count++;
+}
+
+/* "ndots:5" among other words; resolv.conf(5): at most 15. */
+static void options_parse(struct str text, struct resolv_search *search)
+{
+	struct str word;
+
+	while (next_part(&text, " \t\r", &word)) {
+		unsigned ndots = 0;
+
+		if (!take_prefix(&word, STR("ndots:")))
+			continue;
+		for (size_t i = 0; i < word.len && word.at[i] >= '0' && word.at[i] <= '9'; i++)
+			ndots = ndots < 15 ? ndots * 10 + (unsigned)(word.at[i] - '0') : ndots;
+		search->ndots = ndots < 15 ? ndots : 15;
+	}
+}
+
+void resolv_conf_parse_system(struct str text, struct upstreams *servers,
+			      struct resolv_search *search)
+{
+	struct str line, word;
+	union addr addr;
+
+	*servers = (struct upstreams){ 0 };
+	*search = (struct resolv_search){ .ndots = 1 };
+	while (next_part(&text, "\n", &line)) {
+		if (!next_part(&line, " \t", &word))
+			continue;
+		line = trim(line);
+		if (str_equal(word, STR("search")) || str_equal(word, STR("domain")))
+			search_parse(line, search);
+		else if (str_equal(word, STR("options")))
+			options_parse(line, search);
+		else if (str_equal(word, STR("nameserver")) && next_part(&line, " \t", &word) &&
+			 server_parse(word, &addr))
+			upstreams_add(servers, &addr);
+	}
+	addr = ipv4_port53(INADDR_LOOPBACK);
+	if (servers->count == 0)
+		upstreams_add(servers, &addr);
+}
+
+int resolv_conf_load_system(const char *path, struct upstreams *servers,
+			    struct resolv_search *search)
+{
+	static char text[FILE_MAX];     /* start-up only, one thread */
+	ssize_t len = file_read(path, text);
+
+	if (len == -ENOENT)
+		len = 0;
+	if (len < 0)
+		return (int)len;
+	resolv_conf_parse_system((struct str){ text, (size_t)len }, servers, search);
 	return 0;
 }

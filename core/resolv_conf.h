@@ -41,4 +41,23 @@ void resolv_conf_parse(struct str text, struct upstream_sets *sets);
 int upstreams_load(const char *list, const char *path, struct upstream_sets *sets,
 		   char error[UPSTREAMS_ERROR_MAX]);
 
+/* What the system does with a name before it asks, and whom it asks. */
+enum { RESOLV_SEARCH_MAX = 6 };
+
+struct resolv_search {
+	unsigned count, ndots;
+	char domains[RESOLV_SEARCH_MAX][256];   /* normalised */
+};
+
+/*
+ * Read resolv.conf(5) text as the C library does: every nameserver in its order, Docker's too; the
+ * last of search and domain; options ndots.  A file that says nothing of one leaves its default:
+ * 127.0.0.1, no domain, 1.
+ */
+void resolv_conf_parse_system(struct str text, struct upstreams *servers,
+			      struct resolv_search *search);
+/* The same of a file; one that does not exist is empty.  0 or -errno. */
+int resolv_conf_load_system(const char *path, struct upstreams *servers,
+			    struct resolv_search *search);
+
 #endif

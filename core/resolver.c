@@ -19,7 +19,6 @@
 #include "core/answers.h"
 #include "core/ask.h"
 #include "core/quiet.h"
-#include "core/resolv_conf.h"
 
 enum {
 	BUDGET_MS = 2500,               /* for a lookup, over all servers and tries */
@@ -66,6 +65,7 @@ struct resolver {
 
 static struct {
 	struct upstream_sets upstreams;
+	uint64_t fresh_max_ms;          /* 0: what the TTL says */
 	struct answers *answers;
 	pthread_mutex_t lock;           /* what follows, waiters and inboxes */
 	struct question *questions[BUCKETS];
@@ -95,25 +95,20 @@ uint64_t resolver_count(enum resolver_count which)
 	return sum;
 }
 
-int resolver_configure(const char *upstreams, const char *resolv_conf, const char **error)
+int resolver_configure_servers(const struct upstream_sets *servers, uint64_t fresh_max_ms)
 {
-	static char text[UPSTREAMS_ERROR_MAX];
-	struct upstream_sets sets;
 	int err;
 
 	assert(shared.resolvers == NULL && shared.question_count == 0);
-	*error = text;
-	err = upstreams_load(upstreams, resolv_conf, &sets, text);
-	if (err < 0)
-		return err;
-	*error = "no memory for the resolver";
 	if (!shared.answers && ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
 		return -ENOMEM;
 	answers_finish(shared.answers);
 	shared.answers = NULL;
 	err = answers_init(&shared.answers);
-	if (err == 0)
-		shared.upstreams = sets;
+	if (err == 0) {
+		shared.upstreams = *servers;
+		shared.fresh_max_ms = fresh_max_ms;
+	}
 	return err;
 }
 
@@ -249,6 +244,8 @@ static void on_asked(void *context, const struct ask_answer *answer)
 		preference->first = (question->first + answer->skipped) % upstreams->count;
 		preference->until_ms = resolver->owner.loop->now_ms + PREFER_MS;
 	}
+	if (shared.fresh_max_ms != 0 && news.ttl_ms > shared.fresh_max_ms)
+		news.ttl_ms = shared.fresh_max_ms;
 	resolver->asking--;
 	question->ask = NULL;
 	question_answer(question, &news);

@@ -8,6 +8,7 @@
 
 #include "core/addr.h"
 #include "core/loop.h"
+#include "core/resolv_conf.h"
 
 enum { RESOLVER_ADDRS_MAX = 64 };       /* of one name; more are left out */
 
@@ -30,6 +31,9 @@ struct resolver;                        /* one a worker */
  * again only when all resolvers have ended, which also empties the cache.
  * 0, or -errno with *error a text of one line (valid until the next call). */
 int resolver_configure(const char *upstreams, const char *resolv_conf, const char **error);
+/* The same with servers already known.  fresh_max_ms: no answer is kept for longer, whatever its
+ * TTL; 0: as long as it says.  0 or -ENOMEM. */
+int resolver_configure_servers(const struct upstream_sets *servers, uint64_t fresh_max_ms);
 
 /* The worker's own channels, on its loop.  The caller is the loop's thread.
  * mark: SO_MARK for every socket, 0: none. */

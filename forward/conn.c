@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "core/policy.h"
+#include "forward/admit.h"
 #include "forward/dial.h"
+#include "forward/port.h"
 #include "forward/refuse.h"
 #include "forward/relay.h"
 #include "forward/splice.h"
@@ -18,13 +20,6 @@ enum {
 	STALLED_MS = 2000,              /* a reader that takes nothing for so long may be shed, */
 	SHED_MAX = 64,                  /* so many at a time */
 };
-
-static void send_reset_on_close(int fd)
-{
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
 
 static const enum event_kind event_kinds[CONN_KINDS][FACTS] = {
 	[CONN_TLS] = { EVENT_HTTPS_ALLOWED, EVENT_HTTPS_BLOCKED, EVENT_HTTPS_DIAL,
@@ -40,16 +35,33 @@ bool conn_event_wanted(const struct conn *conn, enum conn_fact fact)
 	return event_wanted(event_kinds[conn->kind][fact]);
 }
 
+void conn_note_client(struct conn *conn)
+{
+	socklen_t len = sizeof(conn->src);
+
+	if (getpeername(conn->side[CLIENT].fd, &conn->src.sa, &len) < 0)
+		conn->src.sa.sa_family = 0;
+}
+
 /* Asked for while it is sure to be there, unless nobody will be told: a plain forward logs nothing
  * of a connection that goes well, and saves a system call. */
 static void note_client(struct conn *conn)
 {
-	socklen_t len = sizeof(conn->src);
+	const struct forward_settings *forward = conn->filter->settings->forward;
 
-	if (conn->kind == CONN_PLAIN && !conn_event_wanted(conn, FACT_CLOSED))
-		return;
-	if (getpeername(conn->side[CLIENT].fd, &conn->src.sa, &len) < 0)
-		conn->src.sa.sa_family = 0;
+	if (conn->kind != CONN_PLAIN || conn_event_wanted(conn, FACT_CLOSED) ||
+	    forward->send_proxy)
+		conn_note_client(conn);
+}
+
+/* A forwarded connection has no name and no choice of its own. */
+static void add_target(const struct conn *conn, struct event *event)
+{
+	const char *target = conn->filter->settings->forward->target;
+
+	event->dst = conn->dialled;
+	event->name_len = (uint16_t)strlen(target);
+	memcpy(event->name, target, event->name_len + 1u);
 }
 
 void conn_event(const struct conn *conn, struct event *event, enum conn_fact fact)
@@ -64,6 +76,8 @@ void conn_event(const struct conn *conn, struct event *event, enum conn_fact fac
 	event->protocol = IPPROTO_TCP;
 	event->name_len = conn->name_len;
 	memcpy(event->name, conn->name, conn->name_len + 1u);
+	if (conn->kind == CONN_PLAIN)
+		add_target(conn, event);
 }
 
 void conn_emit(const struct conn *conn, const struct event *event)
@@ -119,27 +133,16 @@ static void conn_free(struct owner *owner)
 		if (side->fd < 0)
 			continue;
 		if (conn->reset)
-			send_reset_on_close(side->fd);
-		close(side->fd);
+			close_with_reset(side->fd);
+		else
+			close(side->fd);
 	}
 	vet_end(conn);
 	count_out(filter->settings, conn->kind);
+	if (conn->port)
+		limit_give(&conn->port->limit);
 	owner->free = NULL;
 	pool_give(&filter->conns, conn);
-}
-
-/* No room: the client sees RST, one event a second says how many. */
-static void conn_refuse(struct filter *filter, int fd)
-{
-	uint32_t count = flood_count(&filter->refused, filter->worker->loop.now_ms);
-
-	metric_add(&filter->worker->metrics.conns_refused, 1);
-	send_reset_on_close(fd);
-	close(fd);
-	if (count > 0)
-		event_emit(filter->worker->events,
-			   &(struct event){ .kind = EVENT_CONN_REFUSED, .reason = CLOSE_OVERLOAD,
-					    .count = count });
 }
 
 static void on_timer(struct timer *timer);
@@ -154,6 +157,7 @@ static void conn_init(struct conn *conn, struct listener *listener, int fd)
 	conn->owner = (struct owner){ .loop = loop, .free = conn_free };
 	conn->filter = filter;
 	conn->kind = listener->kind;
+	conn->port = listener->port;
 	conn->id = ++filter->next_conn << 8 | filter->worker->index;
 	conn->opened_ms = conn->active_ms = loop->now_ms;
 	conn->timer.fire = on_timer;
@@ -175,21 +179,22 @@ void conn_open(struct listener *listener, int fd)
 	struct conn *conn = NULL;
 	bool redirected;
 
-	metric_add(&filter->worker->metrics.conns_opened, 1);
 	if (count_in(filter->settings, listener->kind)) {
 		conn = pool_take(&filter->conns);
 		if (!conn)
 			count_out(filter->settings, listener->kind);
 	}
 	if (!conn) {
-		conn_refuse(filter, fd);
+		admit_refuse(filter, fd);
+		if (listener->port)
+			limit_give(&listener->port->limit);
 		return;
 	}
 	conn_init(conn, listener, fd);
 	note_client(conn);
 	relay_receive(&conn->side[CLIENT]);
 	if (conn->kind == CONN_PLAIN)
-		return dial_plain(conn, &listener->target);
+		return dial_plain(conn);
 	redirected = filter->settings->original_destination(fd, listener->addr.sa.sa_family,
 							    &conn->dst);
 	if (!redirected || (addr_equal_ip(&conn->dst, &listener->addr) &&
@@ -237,6 +242,51 @@ static bool has_answered(const struct conn *conn, uint64_t now)
 	       op_idle(&conn->side[CLIENT].tx) && upstream->queue_len == 0 && !upstream->bulk;
 }
 
+/* A forwarded connection may be silent for so long; 0: for ever. */
+static uint64_t silence_max_ms(const struct conn *conn, enum close_reason *reason)
+{
+	uint64_t idle_ms = conn->filter->settings->idle_timeout_ms;
+	uint64_t half_ms = conn->filter->settings->forward->half_close_timeout_ms;
+	bool half = conn->side[CLIENT].shut || conn->side[UPSTREAM].shut;
+
+	*reason = CLOSE_IDLE_TIMEOUT;
+	if (!half || half_ms == 0 || (idle_ms != 0 && idle_ms < half_ms))
+		return idle_ms;
+	*reason = CLOSE_HALF_CLOSE_TIMEOUT;
+	return half_ms;
+}
+
+/* The target's socket is told of keepalive only when the connection has lasted that long: short
+ * ones save the system calls.  The client's has it from its listener. */
+static void forward_timer(struct conn *conn)
+{
+	uint64_t keepalive_ms = conn->filter->settings->keepalive_ms;
+	uint64_t now = conn->owner.loop->now_ms, next = UINT64_MAX;
+	enum close_reason reason;
+	uint64_t silence_ms = silence_max_ms(conn, &reason);
+
+	if (silence_ms != 0 && now >= conn->active_ms + silence_ms)
+		return conn_reset(conn, reason);
+	if (silence_ms != 0)
+		next = conn->active_ms + silence_ms;
+	if (keepalive_ms != 0 && !conn->kept_alive) {
+		conn->kept_alive = now >= conn->opened_ms + keepalive_ms;
+		if (conn->kept_alive)
+			listener_keepalive(conn->side[UPSTREAM].fd, keepalive_ms);
+		else
+			next = sooner(next, conn->opened_ms + keepalive_ms);
+	}
+	if (next != UINT64_MAX)
+		conn_arm_timer(conn, next - now);
+}
+
+void conn_watch_relay(struct conn *conn)
+{
+	if (conn->kind == CONN_PLAIN)
+		return forward_timer(conn);
+	conn_arm_timer(conn, conn->filter->settings->idle_timeout_ms);
+}
+
 /* While relaying one timer stands for several deadlines; traffic only notes the time. */
 static void relaying_timer(struct conn *conn)
 {
@@ -275,7 +325,10 @@ static void on_timer(struct timer *timer)
 		dial_timeout(conn);
 		break;
 	case CONN_RELAYING:
-		relaying_timer(conn);
+		if (conn->kind == CONN_PLAIN)
+			forward_timer(conn);
+		else
+			relaying_timer(conn);
 		break;
 	case CONN_ENDING:
 		refuse_timeout(conn);

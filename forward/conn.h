@@ -57,12 +57,14 @@ enum vet_mode {
 struct conn {
 	struct owner owner;             /* first: pool.h keeps it readable */
 	struct filter *filter;
+	struct forward_port *port;      /* CONN_PLAIN */
 	enum conn_kind kind : 8;
 	enum conn_state state : 8;
 	enum close_reason reason : 8;
 	enum vet_mode vet_mode : 8;     /* client to server */
 	bool deciding;                  /* a lookup or dial is on its way: client bytes wait */
 	bool reset;                     /* close with RST */
+	bool kept_alive;                /* CONN_PLAIN: the upstream socket has keepalive */
 	bool sending_vet;               /* what is being sent is vet->data, not the queue */
 	struct side side[SIDES];
 	struct timer timer;             /* what for depends on state; holds the owner while armed */
@@ -101,7 +103,8 @@ static inline struct str conn_name(const struct conn *conn)
 	return (struct str){ conn->name, conn->name_len };
 }
 
-/* Take over an accepted descriptor and start vetting.  When there is no room it is closed. */
+/* Take over a descriptor that may come in (admit.h) and has a slot of its port's limit: start
+ * vetting or dialling.  When there is no room it is closed. */
 void conn_open(struct listener *listener, int fd);
 
 /* Ask for the end, from anywhere, twice too: the first reason wins.  Frees nothing now: the
@@ -115,6 +118,11 @@ void conn_set_state(struct conn *conn, enum conn_state state);
 void conn_arm_timer(struct conn *conn, uint64_t after_ms);
 void conn_disarm_timer(struct conn *conn);
 
+/* Relaying has begun, or one side has ended: the timer stands for all that may end it. */
+void conn_watch_relay(struct conn *conn);
+
+/* Find out who the client is, for those that were not asked at the start. */
+void conn_note_client(struct conn *conn);
 /* An event with this connection's facts filled in, of the kind that its protocol has for it. */
 enum conn_fact { FACT_ALLOWED, FACT_BLOCKED, FACT_DIAL, FACT_CLOSED, FACT_MISMATCH, FACTS };
 bool conn_event_wanted(const struct conn *conn, enum conn_fact fact);

@@ -148,16 +148,8 @@ void dial_start(struct conn *conn, bool literal)
 		on_answer(conn, answer);
 }
 
-void dial_plain(struct conn *conn, const union addr *target)
+void dial_first(struct conn *conn)
 {
-	conn->dst = *target;
-	if (!vet_begin(conn))
-		return refuse(conn, CLOSE_OVERLOAD, NULL);
-	conn->vet_mode = VET_BLIND;
-	conn->deciding = true;
-	conn_set_state(conn, CONN_DIALLING);
-	conn->vet->candidates[0] = *target;
-	conn->vet->candidate_count = 1;
 	dial_next(conn, CLOSE_CONNECT_FAILED, 0);
 }
 
@@ -247,7 +239,7 @@ static void on_connected(struct op *op, int res, uint32_t flags)
 	conn->deciding = false;
 	conn->active_ms = conn->owner.loop->now_ms;
 	conn_set_state(conn, CONN_RELAYING);
-	conn_arm_timer(conn, conn->filter->settings->idle_timeout_ms);
+	conn_watch_relay(conn);
 	if (conn->vet->len > 0)
 		conn->vet->pass = conn->vet->len;       /* the hello or head we held back */
 	else

@@ -7,8 +7,10 @@
 /* conn->name was let through: find where to go and go there (security.md 3.4).
  * literal: the name is an IP literal that the policy lists. */
 void dial_start(struct conn *conn, bool literal);
-/* No name, no judging: this listener's target. */
-void dial_plain(struct conn *conn, const union addr *target);
+/* No judging: to the target of its port (port.h). */
+void dial_plain(struct conn *conn);
+/* Dial conn->vet->candidates one after another. */
+void dial_first(struct conn *conn);
 /* The address being dialled did not answer in time: the next one. */
 void dial_timeout(struct conn *conn);
 

@@ -5,23 +5,28 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/privilege.h"
 #include "forward/conn.h"
 #include "forward/listen.h"
+#include "forward/park.h"
+#include "forward/port.h"
 #include "forward/relay.h"
 #include "forward/splice.h"
+#include "forward/udp.h"
 #include "forward/vet.h"
 
 enum { DESCRIPTORS_KEPT = 128 };        /* for listeners, resolvers, the ring */
 
 /* Two descriptors a connection; each worker has a table of its own. */
-static uint32_t conns_by_descriptors(void)
+static uint32_t conns_by_descriptors(unsigned listeners)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 512;
+	limit.rlim_cur -= limit.rlim_cur > listeners ? listeners : limit.rlim_cur;
 	if (limit.rlim_cur <= 2 * DESCRIPTORS_KEPT)
 		return limit.rlim_cur < 64 ? 16 : (uint32_t)limit.rlim_cur / 4;
 	if (limit.rlim_cur > 4000000)
@@ -29,12 +34,30 @@ static uint32_t conns_by_descriptors(void)
 	return (uint32_t)(limit.rlim_cur - DESCRIPTORS_KEPT) / 2;
 }
 
+/* The last connection has ended: the control thread waits for it. */
+static void tell_drained(struct filter *filter)
+{
+	uint64_t one = 1;
+
+	if (filter->conns.used > 0 || filter->parked.used > 0)
+		return;
+	atomic_store(&filter->drain->done, true);
+	filter->drain = NULL;
+	(void)!write(filter->worker->event_fd, &one, sizeof(one));
+}
+
 static void on_turn(struct loop *loop, void *context)
 {
+	struct filter *filter = context;
+
 	(void)loop;
-	relay_pump_ready(context);
-	relay_feed_starved(context);
-	splice_turn(context);
+	relay_pump_ready(filter);
+	relay_feed_starved(filter);
+	splice_turn(filter);
+	if (filter->udp)
+		udp_turn(filter->udp);
+	if (filter->drain)
+		tell_drained(filter);
 }
 
 static int open_listeners(struct filter *filter)
@@ -43,8 +66,7 @@ static int open_listeners(struct filter *filter)
 
 	for (unsigned i = 0; i < settings->listener_count; i++) {
 		const struct filter_listener *one = &settings->listeners[i];
-		int err = listener_open(filter, &one->addr, one->kind, &one->target,
-					&filter->listeners[i]);
+		int err = filter->udp ? udp_listen(filter->udp, one) : listener_open(filter, one);
 
 		/* Without IPv6 there is no ::1, and nothing to listen for there either. */
 		if (one->addr.sa.sa_family == AF_INET6 &&
@@ -60,6 +82,9 @@ static int filter_begin(struct worker *worker)
 {
 	const struct filter_settings *settings = worker->job->context;
 	struct filter *filter = calloc(1, sizeof(*filter));
+	uint32_t conns = conns_by_descriptors(settings->listener_count);
+	/* A slow target keeps every connection of a forward dialling. */
+	uint32_t vets = settings->forward && conns > VETS_SMALL_MAX ? conns : VETS_SMALL_MAX;
 	int err;
 
 	worker->work = filter;
@@ -67,10 +92,15 @@ static int filter_begin(struct worker *worker)
 		return -ENOMEM;
 	filter->worker = worker;
 	filter->settings = settings;
+	filter->dumps = settings->forward && settings->forward->verbose > 1;
 	worker->loop.turn = on_turn;
 	worker->loop.turn_context = filter;
-	if ((err = pool_init(&filter->conns, sizeof(struct conn), conns_by_descriptors())) < 0 ||
-	    (err = pool_init(&filter->vets, VET_SMALL, VETS_SMALL_MAX)) < 0 ||
+	if (settings->forward && settings->forward->udp &&
+	    (err = udp_open(filter, &filter->udp)) < 0)
+		return err;
+	if ((err = pool_init(&filter->conns, sizeof(struct conn), conns)) < 0 ||
+	    (err = park_init(filter, filter->conns.count)) < 0 ||
+	    (err = pool_init(&filter->vets, VET_SMALL, vets)) < 0 ||
 	    (err = pool_init(&filter->vet_pages, VET_LARGE, VETS_LARGE_MAX)) < 0 ||
 	    (err = pool_init(&filter->bulks, sizeof(struct bulk), PIPES_MAX)) < 0 ||
 	    (err = open_listeners(filter)) < 0 ||
@@ -85,10 +115,11 @@ static void filter_end(struct worker *worker)
 
 	if (!filter)
 		return;
-	for (unsigned i = 0; i < FILTER_LISTENERS_MAX; i++)
-		if (filter->listeners[i])
-			listener_close(filter->listeners[i]);
+	listeners_close(filter);
+	park_close_all(filter);
 	conns_close_all(filter, CLOSE_SHUTDOWN);
+	if (filter->udp)
+		udp_close(filter->udp);
 	if (filter->resolver)
 		resolver_close(filter->resolver);
 	filter->resolver = NULL;
@@ -97,11 +128,11 @@ static void filter_end(struct worker *worker)
 static bool filter_idle(struct worker *worker)
 {
 	struct filter *filter = worker->work;
-	bool idle = true;
 
-	for (unsigned i = 0; filter && i < FILTER_LISTENERS_MAX; i++)
-		idle = idle && !filter->listeners[i];
-	return idle && (!filter || filter->conns.used == 0) && resolver_ended(&worker->loop);
+	return (!filter || (!filter->listeners && filter->conns.used == 0 &&
+			     filter->parked.used == 0 &&
+			     (!filter->udp || udp_idle(filter->udp)))) &&
+	       resolver_ended(&worker->loop);
 }
 
 static void filter_finish(struct worker *worker)
@@ -111,7 +142,9 @@ static void filter_finish(struct worker *worker)
 	if (!filter)
 		return;
 	timer_cancel(&worker->loop.timers, &filter->starving);
+	udp_finish(filter->udp);
 	pool_finish(&filter->conns);
+	pool_finish(&filter->parked);
 	pool_finish(&filter->vets);
 	pool_finish(&filter->vet_pages);
 	pool_finish(&filter->bulks);
@@ -124,6 +157,22 @@ static void filter_finish(struct worker *worker)
 const struct worker_job filter_job = {
 	.begin = filter_begin, .end = filter_end, .idle = filter_idle, .finish = filter_finish,
 };
+
+static void drain(struct post *post)
+{
+	struct filter_drain *drain = container_of(post, struct filter_drain, post);
+	struct filter *filter = drain->worker->work;
+
+	listeners_close(filter);
+	park_close_all(filter);
+	filter->drain = drain;          /* looked at after this turn */
+}
+
+void filter_drain_post(struct filter_drain *drain_)
+{
+	drain_->post.run = drain;
+	loop_post(&drain_->worker->loop, &drain_->post);
+}
 
 static void recheck(struct post *post)
 {

@@ -11,16 +11,20 @@
 #include "core/worker.h"
 #include "forward/listen.h"
 
-enum { FILTER_LISTENERS_MAX = 64 };
+struct forward_port;
+struct udp;
+struct forward_settings;
 
 struct filter_listener {
-	union addr addr, target;        /* target: CONN_PLAIN */
+	union addr addr;
 	enum conn_kind kind;
+	struct forward_port *port;      /* CONN_PLAIN */
 };
 
 struct filter_settings {                /* shared by all workers, never changed */
 	unsigned listener_count;
-	struct filter_listener listeners[FILTER_LISTENERS_MAX];
+	const struct filter_listener *listeners;        /* outlives the workers */
+	const struct forward_settings *forward;         /* port.h; NULL in a filter */
 	uint32_t mark, uid;             /* uid 0: sockets stay ours */
 	uint32_t conns_max;             /* each listener, all workers together; 0: no limit */
 	enum destination_check destination_check;
@@ -30,8 +34,9 @@ struct filter_settings {                /* shared by all workers, never changed 
 	bool splice;                    /* bulk through pipes */
 	/* Where the client wanted to go; false: nowhere, it was not redirected. */
 	bool (*original_destination)(int fd, sa_family_t family, union addr *dst);
-	uint64_t hello_timeout_ms, connect_timeout_ms, idle_timeout_ms;
-	uint64_t lifetime_ms;           /* 0: no limit */
+	uint64_t hello_timeout_ms, connect_timeout_ms;
+	uint64_t idle_timeout_ms, lifetime_ms;          /* 0: no limit */
+	uint64_t keepalive_ms;          /* silence before a peer is asked for a sign; 0: never */
 	_Atomic uint32_t *open;         /* [CONN_KINDS]: open over all workers */
 };
 
@@ -52,22 +57,42 @@ static inline uint32_t flood_count(struct flood *flood, uint64_t now_ms)
 	return count;
 }
 
+struct own_addr {                       /* see target.c */
+	union addr addr;
+	uint64_t until_ms;
+	bool is_ours;
+};
+
 struct filter {
 	struct worker *worker;
 	const struct filter_settings *settings;
 	struct resolver *resolver;
 	struct pool conns;
+	struct pool parked;             /* clients that wait: see park.h */
 	struct pool vets, vet_pages;    /* see vet.h */
-	struct listener *listeners[FILTER_LISTENERS_MAX];
+	struct listener *listeners;     /* those that have not ended */
+	struct udp *udp;                /* a forward of UDP; else NULL */
 	struct side *ready, *ready_last; /* have received, are pumped after the turn */
 	struct side *starved;           /* wait for a receive buffer */
 	struct timer starving;          /* looks after them */
 	struct pipes pipes;
+	bool dumps;                     /* VERBOSE=2: see dump.h */
 	struct pool bulks;              /* directions that run bulk */
 	struct bulk *pumped;            /* those that are pumped */
 	uint64_t next_conn;             /* ids, unique over workers */
-	struct flood refused, accept_errors;
+	struct flood strangers, refused, accept_errors, parkings;
+	struct own_addr own[4];
+	struct filter_drain *drain;     /* stopping: told when nothing is open any more */
 };
+
+/* Any thread: listeners close, and who waits for a slot; open connections go on until they end.
+ * When none is left, done is set and worker->event_fd is written. */
+struct filter_drain {
+	struct worker *worker;
+	_Atomic bool done;
+	struct post post;
+};
+void filter_drain_post(struct filter_drain *drain);
 
 /* The kernel's answer: SO_ORIGINAL_DST of a redirected connection. */
 bool filter_redirected_from(int fd, sa_family_t family, union addr *dst);

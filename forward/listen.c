@@ -8,12 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "forward/admit.h"
 #include "forward/conn.h"
 #include "forward/filter.h"
 
 enum {
 	BACKLOG = 4096,
 	BIND_TRIES = 100, BIND_PAUSE_MS = 10,
+	KEEPALIVE_PROBES = 4,           /* without an answer; then the peer is gone */
 	ACCEPT_PAUSE_MS = 100,          /* after EMFILE and the like: let others close first */
 };
 
@@ -59,7 +61,7 @@ static void on_accept(struct op *op, int res, uint32_t flags)
 	bool broken = res < 0 && res != -ECONNABORTED && res != -EINTR && res != -EAGAIN;
 
 	if (res >= 0)
-		conn_open(listener, res);
+		admit(listener, res);
 	else if (broken)
 		accept_failed(listener, res);
 	if (flags & IORING_CQE_F_MORE)
@@ -73,16 +75,26 @@ static void on_accept(struct op *op, int res, uint32_t flags)
 static void listener_free(struct owner *owner)
 {
 	struct listener *listener = container_of(owner, struct listener, owner);
-	struct filter *filter = listener->filter;
 
 	close(listener->fd);
-	for (unsigned i = 0; i < FILTER_LISTENERS_MAX; i++)
-		if (filter->listeners[i] == listener)
-			filter->listeners[i] = NULL;
+	*listener->link = listener->next;
+	if (listener->next)
+		listener->next->link = listener->link;
 	free(listener);
 }
 
-static int bind_patiently(int fd, const union addr *addr)
+void listener_keepalive(int fd, uint64_t after_ms)
+{
+	int one = 1, idle = (int)((after_ms + 999) / 1000), between = (idle + 3) / 4;
+	int probes = KEEPALIVE_PROBES;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof(between));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+}
+
+int listener_bind(int fd, const union addr *addr)
 {
 	struct timespec pause = { .tv_nsec = BIND_PAUSE_MS * 1000000L };
 
@@ -96,7 +108,7 @@ static int bind_patiently(int fd, const union addr *addr)
 	return -errno;
 }
 
-static int open_socket(const union addr *addr, enum conn_kind kind)
+static int open_socket(const union addr *addr, enum conn_kind kind, uint64_t keepalive_ms)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int one = 1, zero = 0, err;
@@ -110,9 +122,11 @@ static int open_socket(const union addr *addr, enum conn_kind kind)
 	/* Clients of TLS and HTTP speak first: wait for what they say, a second at the most. */
 	if (kind != CONN_PLAIN)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
+	if (keepalive_ms > 0)
+		listener_keepalive(fd, keepalive_ms);
 	if (addr->sa.sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	err = bind_patiently(fd, addr);
+	err = listener_bind(fd, addr);
 	if (err == 0 && listen(fd, BACKLOG) < 0)
 		err = -errno;
 	/* Inherited too, when set on a listening socket: the first bytes are acknowledged by the
@@ -124,12 +138,12 @@ static int open_socket(const union addr *addr, enum conn_kind kind)
 	return err;
 }
 
-int listener_open(struct filter *filter, const union addr *addr, enum conn_kind kind,
-		  const union addr *target, struct listener **out)
+int listener_open(struct filter *filter, const struct filter_listener *what)
 {
 	struct loop *loop = &filter->worker->loop;
 	struct listener *listener = calloc(1, sizeof(*listener));
-	int fd = listener ? open_socket(addr, kind) : -ENOMEM;
+	int fd = listener ? open_socket(&what->addr, what->kind, filter->settings->keepalive_ms) :
+			    -ENOMEM;
 
 	if (fd < 0) {
 		free(listener);
@@ -137,17 +151,19 @@ int listener_open(struct filter *filter, const union addr *addr, enum conn_kind 
 	}
 	*listener = (struct listener){
 		.owner = { .loop = loop, .free = listener_free },
-		.filter = filter, .addr = *addr, .kind = kind, .fd = fd,
-		.retry = { .fire = on_retry },
+		.filter = filter, .addr = what->addr, .kind = what->kind, .port = what->port,
+		.fd = fd, .retry = { .fire = on_retry },
+		.next = filter->listeners, .link = &filter->listeners,
 	};
-	listener->target = *target;
+	if (listener->next)
+		listener->next->link = &listener->next;
+	filter->listeners = listener;
 	listener->accept.owner = listener->cancel.owner = &listener->owner;
 	op_accept(&listener->accept, fd, on_accept);
-	*out = listener;
 	return 0;
 }
 
-void listener_close(struct listener *listener)
+static void listener_close(struct listener *listener)
 {
 	struct owner *owner = &listener->owner;
 
@@ -159,4 +175,10 @@ void listener_close(struct listener *listener)
 		timer_cancel(&owner->loop->timers, &listener->retry);
 		owner_release(owner);
 	}
+}
+
+void listeners_close(struct filter *filter)
+{
+	for (struct listener *listener = filter->listeners; listener; listener = listener->next)
+		listener_close(listener);
 }

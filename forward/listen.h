@@ -6,6 +6,8 @@
 #include "core/loop.h"
 
 struct filter;
+struct filter_listener;
+struct forward_port;
 enum conn_kind { CONN_TLS, CONN_HTTP, CONN_PLAIN, CONN_KINDS };
 
 struct listener {
@@ -14,18 +16,21 @@ struct listener {
 	struct op accept, cancel;
 	struct timer retry;             /* after an accept error: armed again later */
 	union addr addr;
-	union addr target;              /* CONN_PLAIN: where every connection goes */
+	struct forward_port *port;      /* CONN_PLAIN: where every connection goes, and how many */
 	enum conn_kind kind;
 	int fd;
+	struct listener *next, **link;  /* in filter->listeners, until it is freed */
 };
 
-/* Listen on addr; target: where CONN_PLAIN goes.  Bound with SO_REUSEPORT, so that each worker has
- * its own queue; EADDRINUSE is
- * retried for a second (a killed instance's ring lets go of its sockets late).
+/* Listen as `what` says.  Bound with SO_REUSEPORT, so that each worker has its own queue;
+ * EADDRINUSE is retried for a second (a killed instance's ring lets go of its sockets late).
  * 0 or -errno. */
-int listener_open(struct filter *filter, const union addr *addr, enum conn_kind kind,
-		  const union addr *target, struct listener **listener);
-/* The listener ends with its last request; *listener is not to be used again. */
-void listener_close(struct listener *listener);
+int listener_open(struct filter *filter, const struct filter_listener *what);
+/* bind(2), with those retries.  0 or -errno. */
+int listener_bind(int fd, const union addr *addr);
+/* Ask a silent TCP peer for a sign after so long; without one it is gone after as long again. */
+void listener_keepalive(int fd, uint64_t after_ms);
+/* A listener ends with its last request. */
+void listeners_close(struct filter *filter);
 
 #endif

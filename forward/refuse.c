@@ -11,15 +11,21 @@ enum { LINGER_MS = 1000 };              /* for the client to read a last word an
 
 static op_fn on_word_sent;
 
-static bool is_blocked_event(enum close_reason reason)
+/* False: it could not be served, which is nobody's fault: the client sees the end of the stream. */
+static bool is_blocked_event(const struct conn *conn, enum close_reason reason)
 {
+	if (conn->kind == CONN_PLAIN && (reason == CLOSE_UNRESOLVED || reason == CLOSE_SELF))
+		return false;
 	return reason != CLOSE_CONNECT_FAILED && reason != CLOSE_CONNECT_TIMEOUT;
 }
 
 static void emit(struct conn *conn, enum close_reason reason, const char *detail)
 {
-	bool blocked = is_blocked_event(reason);
+	bool blocked = is_blocked_event(conn, reason);
 	struct event event;
+
+	if (conn->src.sa.sa_family == 0)
+		conn_note_client(conn);
 
 	conn_event(conn, &event, blocked ? FACT_BLOCKED : FACT_DIAL);
 	event.reason = reason;
@@ -50,11 +56,11 @@ void refuse(struct conn *conn, enum close_reason reason, const char *detail)
 	if (conn->owner.closing || conn->state == CONN_ENDING)
 		return;
 	emit(conn, reason, detail);
-	if (conn->vet && is_blocked_event(reason) && op_idle(&client->tx))
+	if (conn->vet && is_blocked_event(conn, reason) && op_idle(&client->tx))
 		len = last_word(conn, reason, (char *)conn->vet->small,
 				VET_SMALL - sizeof(*conn->vet));
 	if (len == 0)
-		return is_blocked_event(reason) ? conn_reset(conn, reason) :
+		return is_blocked_event(conn, reason) ? conn_reset(conn, reason) :
 						  refuse_linger(conn, reason);
 	conn->reason = reason;
 	relay_drop_queue(client);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "core/features.h"
+#include "forward/dump.h"
 #include "forward/refuse.h"
 #include "forward/splice.h"
 #include "forward/vet.h"
@@ -180,6 +181,8 @@ static void finish(struct side *from)
 	if (!to->shut) {
 		to->shut = true;
 		(void)shutdown(to->fd, SHUT_WR);
+		if (conn->kind == CONN_PLAIN)
+			conn_watch_relay(conn); /* HALF_CLOSE_TIMEOUT counts from now on */
 	}
 }
 
@@ -399,6 +402,23 @@ void relay_send_failed(struct side *to)
 		relay_receive(to);
 }
 
+/* VERBOSE=2: what has just been sent on, still in the queue. */
+static void show(struct side *from, size_t len)
+{
+	struct bufs *bufs = &side_conn(from)->owner.loop->bufs;
+	uint64_t at = from->bytes;
+
+	for (uint16_t id = from->queue_head; len > 0; id = bufs->links[id].next) {
+		const struct buf_link *link = &bufs->links[id];
+		size_t n = (size_t)(link->len - link->at);
+
+		n = n < len ? n : len;
+		dump(from->index == CLIENT ? DUMP_UP : DUMP_DOWN, at, buf_at(bufs, id) + link->at, n);
+		at += n;
+		len -= n;
+	}
+}
+
 static void on_sent(struct op *op, int res, uint32_t flags)
 {
 	struct side *to = container_of(op, struct side, tx);
@@ -417,11 +437,14 @@ static void on_sent(struct op *op, int res, uint32_t flags)
 		conn->sending_vet = false;
 		if (res >= 0) {
 			conn->vet->sent += (uint32_t)res;
-			from->bytes += (uint32_t)res;
+			if (conn->kind != CONN_PLAIN)   /* else it is our own PROXY header */
+				from->bytes += (uint32_t)res;
 			if (conn->vet->sent == conn->vet->pass)
 				vet_sent(conn);
 		}
 	} else if (res >= 0) {
+		if (conn->filter->dumps)
+			show(from, (size_t)res);
 		from->cleared = (uint16_t)(res < from->cleared ? from->cleared - res : 0);
 		from->bytes += (uint32_t)res;
 		queue_consume(&conn->owner.loop->bufs, from, (size_t)res);

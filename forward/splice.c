@@ -37,6 +37,7 @@ void splice_consider(struct side *from, unsigned received)
 	from->streak += received;
 	if (from->streak < SPLICE_AFTER || from->bulk || from->deaf ||
 	    conn->state != CONN_RELAYING || !conn->filter->settings->splice ||
+	    conn->filter->dumps ||
 	    vet_unseen(from) < SPLICE_AFTER)
 		return;
 	from->streak = 0;

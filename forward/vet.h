@@ -8,6 +8,7 @@
 
 #include "core/addr.h"
 #include "forward/conn.h"
+#include "forward/target.h"
 
 enum {
 	VET_CANDIDATES_MAX = 16,        /* addresses of a name that are tried */
@@ -32,6 +33,7 @@ struct vet {
 	bool mismatch;                  /* the client's address was not the name's */
 	char rule[64];                  /* the entry that let it through */
 	uint8_t candidate_count, candidate_at;
+	struct target_ask ask;          /* CONN_PLAIN */
 	union addr candidates[VET_CANDIDATES_MAX];
 	uint8_t small[];
 };

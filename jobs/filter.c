@@ -18,8 +18,10 @@
 #include "core/log.h"
 #include "core/privilege.h"
 #include "core/quiet.h"
+#include "jobs/filter_status.h"
 #include "jobs/filter_watch.h"
 #include "jobs/jobs.h"
+#include "jobs/tell.h"
 #include "netfilter/instance.h"
 #include "version.h"
 
@@ -51,9 +53,10 @@ static void listeners_from_options(struct running *running)
 		tls.addr = http.addr;
 		addr_set_port(&http.addr, options->http_port);
 		addr_set_port(&tls.addr, options->https_port);
-		settings->listeners[settings->listener_count++] = http;
-		settings->listeners[settings->listener_count++] = tls;
+		running->listeners[settings->listener_count++] = http;
+		running->listeners[settings->listener_count++] = tls;
 	}
+	settings->listeners = running->listeners;
 }
 
 static void settings_from_options(struct running *running)
@@ -102,19 +105,6 @@ static void rules_from_options(struct running *running)
 	rules->nflog_snaplen = (uint16_t)options->nflog_bufsize;
 	rules->nflog_qthresh = (uint16_t)options->nflog_qthresh;
 	exemption(rules, options);
-}
-
-static const char *ring_advice(int err)
-{
-	if (err == -ENOSYS)
-		return "this kernel has no io_uring: Linux 6.1 or newer is needed";
-	if (err == -EPERM || err == -EACCES)
-		return "io_uring is forbidden here: allow io_uring_setup, io_uring_enter and "
-		       "io_uring_register in the container's seccomp profile "
-		       "(--security-opt seccomp=...), or set sysctl kernel.io_uring_disabled=0";
-	if (err == -EINVAL)
-		return "this kernel's io_uring is too old: Linux 6.1 or newer is needed";
-	return "";
 }
 
 /* A ring like the workers', before anything is installed: says early what would fail later. */
@@ -186,7 +176,7 @@ static int check_kernel(struct running *running)
 				      "process CAP_NET_ADMIN in this network namespace");
 	err = probe_ring();
 	if (err < 0)
-		return complain_about("io_uring cannot be used here", err, ring_advice(err));
+		return complain_about("io_uring cannot be used here", err, tell_ring_advice(err));
 	err = instance_take(&running->instance);
 	if (err == -EBUSY)
 		return complain("another ringfence runs in this network namespace: stop it first");
@@ -217,7 +207,7 @@ static int start_workers(struct running *running)
 				      "stop it or choose other ports; nothing leaves this "
 				      "namespace until then");
 	if (err < 0)
-		return complain_about("workers cannot start", err, ring_advice(err));
+		return complain_about("workers cannot start", err, tell_ring_advice(err));
 	return 0;
 }
 
@@ -284,6 +274,7 @@ static int serve(struct running *running)
 
 	if (err < 0 || (err = filter_watch_init(running)) < 0 || (err = reload_init(running)) < 0)
 		return complain_about("cannot watch", err, "");
+	filter_status_open(running);
 	policy = policy_current();
 	log_info("policy.applied", log_str("mode", "https"),
 		 log_uint("filter_count", policy->domain_count));
@@ -302,6 +293,7 @@ static void finish(struct running *running)
 		filter_watch_drain(running);
 		workers_finish(&running->workers);
 	}
+	filter_status_close(running);
 	filter_watch_finish(running);
 	reload_finish(running);
 	control_finish(&running->control);

@@ -4,6 +4,7 @@
 
 #include "core/control.h"
 #include "core/options.h"
+#include "core/status.h"
 #include "core/worker.h"
 #include "forward/filter.h"
 #include "jobs/source.h"
@@ -14,7 +15,9 @@ struct reload {                         /* jobs/reload.c */
 	struct policy_source source;
 	struct watch inotify, recheck;
 	int folder_watch, file_watch;
-	uint64_t failed_hash;           /* of what could not be read or compiled last */
+	uint64_t failed_hash;           /* of what could not be read or compiled last; 0: nothing */
+	char failed_text[1024];         /* and the complaint */
+	uint64_t failed_at_ms;          /* CLOCK_REALTIME */
 	uint64_t seen_hash[4];          /* of what was read last and is not in force */
 	bool stale_told;
 };
@@ -23,6 +26,7 @@ struct running {
 	struct options options;
 	struct control control;
 	struct filter_settings settings;
+	struct filter_listener listeners[4];
 	_Atomic uint32_t open[CONN_KINDS];
 	struct worker_job job;
 	struct workers workers;
@@ -36,6 +40,8 @@ struct running {
 	struct reload reload;
 	struct watch signals, events, tick, nflog_watch, nft_watch;
 	uint64_t events_dropped;
+	struct status *status;          /* the control socket; NULL: there is none */
+	uint64_t started_ms;            /* CLOCK_REALTIME */
 };
 
 /* Rules for this policy: settings and options as they are, its addresses. */

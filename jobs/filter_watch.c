@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "core/quiet.h"
+#include "jobs/tell.h"
 
 enum { TICK_MS = 1000 };
 
@@ -18,24 +19,6 @@ void filter_signals(sigset_t *set)
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGUSR1);
-}
-
-static void tell_metrics(struct running *running)
-{
-	struct metrics total = { 0 };
-
-	for (unsigned i = 0; i < running->workers.count; i++)
-		metrics_sum(&total, &running->workers.all[i].metrics);
-
-	const struct log_field fields[] = {
-#define METRIC(name, text) log_uint(#name, total.name),
-#include "core/metrics.def"
-#undef METRIC
-		log_uint("events_dropped", running->events_dropped),
-		{ .type = LOG_END },
-	};
-
-	log_line(LOG_LEVEL_INFO, 0, "metrics", false, fields);
 }
 
 static void on_signal(struct watch *watch)
@@ -51,7 +34,7 @@ static void on_signal(struct watch *watch)
 		reload_now(running);
 		break;
 	case SIGUSR1:
-		tell_metrics(running);
+		tell_metrics(&running->workers, running->events_dropped);
 		break;
 	default:
 		log_info("shutdown.signal", log_str("signal", strsignal((int)info.ssi_signo)),
@@ -63,22 +46,7 @@ static void on_signal(struct watch *watch)
 
 void filter_watch_drain(struct running *running)
 {
-	struct event event;
-	uint64_t dropped = 0;
-
-	for (unsigned i = 0; i < running->workers.count; i++) {
-		struct event_ring *ring = running->workers.all[i].events;
-
-		if (!ring)
-			continue;
-		while (event_take(ring, &event))
-			event_log(&event);
-		dropped += event_dropped(ring);
-	}
-	if (dropped > running->events_dropped)
-		log_warn("events.dropped", log_uint("count", dropped - running->events_dropped),
-			 log_str("note", "more events than the log takes"));
-	running->events_dropped = dropped;
+	tell_events(&running->workers, &running->events_dropped);
 }
 
 static void on_events(struct watch *watch)
@@ -124,12 +92,14 @@ static void open_nflog(struct running *running)
 }
 
 /* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
-static void assert_rules(struct running *running)
+bool filter_rules_assert(struct running *running)
 {
 	int err;
 
-	if (nft_verify(running->nft) == 1)
-		return;
+	if (nft_verify(running->nft) == 1) {
+		running->rules_failing = false;
+		return true;
+	}
 	err = nft_install(running->nft, &running->rules);
 	if (err < 0 && !running->rules_failing)
 		log_error("nftables.restore_failed", log_str("err", nft_error(running->nft)),
@@ -138,6 +108,7 @@ static void assert_rules(struct running *running)
 	if (err == 0)
 		log_error("nftables.restored", log_str("note", "another program changed or removed "
 			  "our rules: connections may have left meanwhile"));
+	return err == 0;
 }
 
 static void on_tick(struct watch *watch)
@@ -149,7 +120,7 @@ static void on_tick(struct watch *watch)
 		nflog_reader_tick(running->nflog);
 	else
 		open_nflog(running);
-	assert_rules(running);                  /* what no watch has told */
+	(void)filter_rules_assert(running);     /* what no watch has told */
 	quiet_reclaim();
 }
 
@@ -158,7 +129,7 @@ static void on_rules_changed(struct watch *watch)
 	struct running *running = container_of(watch, struct running, nft_watch);
 
 	if (nft_watch_read(running->nft, watch->fd))
-		assert_rules(running);
+		(void)filter_rules_assert(running);
 }
 
 static int watch(struct running *running, struct watch *watch_, int fd,

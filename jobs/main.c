@@ -22,6 +22,8 @@ static const struct command {
 	  "egress filter of the network namespace it runs in" },
 	{ "forward", "proxy", 'W', job_forward,
 	  "listen on PORT, forward to TARGET" },
+	{ "healthcheck", "healthcheck", 'H', job_healthcheck,
+	  "is what runs here healthy? a forward when TARGET is set, else a filter" },
 };
 
 static const struct command *find(const char *name)
@@ -46,8 +48,8 @@ static int usage(const struct command *only)
 	       "A workload reaches exactly what its owner allows, and nothing else.\n\n"
 	       "commands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].help);
-	printf("  version    print the version\n\n"
+		printf("  %-11s %s\n", commands[i].name, commands[i].help);
+	printf("  version     print the version\n\n"
 	       "flags of filter that are no option:\n"
 	       "  --print-rules   print the nftables rules that would be installed, and exit\n"
 	       "  --off           remove our rules from this namespace, and exit\n\n"

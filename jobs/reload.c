@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -64,6 +65,8 @@ static void complain(struct running *running, const char *event, const char *tex
 	if (running->reload.failed_hash == hash)
 		return;
 	running->reload.failed_hash = hash;
+	running->reload.failed_at_ms = (uint64_t)time(NULL) * 1000;
+	text_copy(running->reload.failed_text, sizeof(running->reload.failed_text), text);
 	log_error(event, log_str("err", text),
 		  log_str("note", "the policy in force before stays in force"));
 }

@@ -31,6 +31,7 @@
 
 static struct worker worker;
 static struct filter_settings settings;
+static struct filter_listener one_listener;
 static struct worker_job job;
 static _Atomic uint32_t open_count[CONN_KINDS];
 static int origin_fd, event_fd;
@@ -204,8 +205,9 @@ static int begin(void **state)
 	policy_set_current(policy);
 	/* A free port, found by binding to port 0 and letting go. */
 	close(listen_on("127.0.0.1", &listener));
-	settings.listeners[settings.listener_count++] =
-		(struct filter_listener){ .addr = listener, .kind = CONN_HTTP };
+	one_listener = (struct filter_listener){ .addr = listener, .kind = CONN_HTTP };
+	settings.listeners = &one_listener;
+	settings.listener_count = 1;
 	assert_int_equal(loop_init(&worker.loop, 64, 16, worker.wake_fd), 0);
 	assert_int_equal(filter_job.begin(&worker), 0);
 	return 0;

@@ -289,6 +289,20 @@ static void a_decision_is_json_with_the_seeds_keys(void **state)
 	json_decref(object);
 }
 
+static void verbose_tells_the_end_of_a_forwarded_connection_at_info(void **state)
+{
+	(void)state;
+	assert_int_equal(event_level(EVENT_FORWARD_CLOSED), LOG_LEVEL_DEBUG);
+	assert_false(event_wanted(EVENT_FORWARD_CLOSED) && !log_enabled(LOG_LEVEL_DEBUG));
+	event_log_verbose(true);
+	assert_int_equal(event_level(EVENT_FORWARD_CLOSED), LOG_LEVEL_INFO);
+	assert_true(event_wanted(EVENT_FORWARD_CLOSED));
+	assert_int_equal(event_level(EVENT_FORWARD_OPENED), LOG_LEVEL_DEBUG);
+	assert_int_equal(event_level(EVENT_HTTPS_CLOSED), LOG_LEVEL_DEBUG);
+	event_log_verbose(false);
+	assert_int_equal(event_level(EVENT_FORWARD_CLOSED), LOG_LEVEL_DEBUG);
+}
+
 static void every_reason_has_words_of_its_own(void **state)
 {
 	(void)state;
@@ -320,6 +334,7 @@ int main(void)
 		test(every_kind_makes_one_line),
 		test(decisions_are_blocks_and_what_a_name_allowed),
 		test(a_decision_is_json_with_the_seeds_keys),
+		test(verbose_tells_the_end_of_a_forwarded_connection_at_info),
 		test(every_reason_has_words_of_its_own),
 	};
 

@@ -224,6 +224,53 @@ static void a_file_is_needed_only_without_a_list(void **state)
 	assert_int_equal(upstreams_load("", NULL, &sets, error), -EINVAL);
 }
 
+static void the_system_asks_every_server_of_the_file_dockers_too(void **state)
+{
+	struct upstreams servers;
+	struct resolv_search search;
+
+	(void)state;
+	resolv_conf_parse_system(STR("nameserver 127.0.0.11\n# ExtServers: [8.8.8.8]\n"
+				     "nameserver 192.0.2.1\noptions ndots:0 edns0\n"),
+				 &servers, &search);
+	assert_string_equal(text_of(&servers), "127.0.0.11:53 192.0.2.1:53");
+	assert_int_equal(search.ndots, 0);
+	assert_int_equal(search.count, 0);
+}
+
+static void the_last_list_of_domains_counts(void **state)
+{
+	struct upstreams servers;
+	struct resolv_search search;
+
+	(void)state;
+	resolv_conf_parse_system(STR("domain old.test\nsearch  A.test\tb.test. -bad- c.test \n"),
+				 &servers, &search);
+	assert_string_equal(text_of(&servers), "127.0.0.1:53");
+	assert_int_equal(search.count, 3);
+	assert_string_equal(search.domains[0], "a.test");
+	assert_string_equal(search.domains[1], "b.test");
+	assert_string_equal(search.domains[2], "c.test");
+	assert_int_equal(search.ndots, 1);
+	resolv_conf_parse_system(STR("search 1.t 2.t 3.t 4.t 5.t a.t b.t c.t\noptions ndots:99 x\n"
+				     "options timeout:1 ndots:\nsearch a b c d e f g h"),
+				 &servers, &search);
+	assert_int_equal(search.count, RESOLV_SEARCH_MAX);
+	assert_int_equal(search.ndots, 0);
+}
+
+static void a_file_that_is_not_there_says_nothing(void **state)
+{
+	struct upstreams servers;
+	struct resolv_search search;
+
+	(void)state;
+	assert_int_equal(resolv_conf_load_system("does/not/exist", &servers, &search), 0);
+	assert_string_equal(text_of(&servers), "127.0.0.1:53");
+	assert_int_equal(search.ndots, 1);
+	assert_int_equal(resolv_conf_load_system("/", &servers, &search), -EISDIR);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +287,9 @@ int main(void)
 		cmocka_unit_test(a_list_too_long_is_an_error),
 		cmocka_unit_test(a_list_replaces_the_file_for_dotted_names),
 		cmocka_unit_test(a_file_is_needed_only_without_a_list),
+		cmocka_unit_test(the_system_asks_every_server_of_the_file_dockers_too),
+		cmocka_unit_test(the_last_list_of_domains_counts),
+		cmocka_unit_test(a_file_that_is_not_there_says_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,284 @@
+/* resolve.c - one name asked of given servers, through c-ares, on an epoll descriptor of its own.
+ *
+ * Of c-ares we use ares_query(), as core/ask.c does: absolute names, no search list, no hosts file,
+ * no environment; a channel, and with it ports, for each question; and we read the answers
+ * ourselves.  core/ask.c needs a loop, which neither the control thread nor a health check has. */
+#include "health/resolve.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CARES_NO_DEPRECATED 1           /* 1.28 and newer would rather have other names */
+#include <ares.h>
+
+#include "proto/dns_reply.h"
+#include "proto/hostname.h"
+
+enum {
+	TRY_MS = 500,                   /* for the first round of servers; c-ares doubles it */
+	TRIES = 4,
+	EVENTS_MAX = 16,
+	NXDOMAIN = 3,
+};
+
+struct resolve {
+	ares_channel channel;
+	int epoll_fd, timer_fd;
+	uint64_t deadline_ms;
+	uint16_t type;
+	bool replied, ended;
+	resolve_fn *done;
+	void *context;
+	struct resolve_answer answer;
+	struct str name;                /* in text, which ends with a NUL */
+	char text[HOSTNAME_MAX + 1];
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* c-ares says what it waits for; both zero: it is about to close the socket. */
+static void socket_wants(void *context, ares_socket_t fd, int readable, int writable)
+{
+	struct resolve *resolve = context;
+	struct epoll_event event = {
+		.events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u),
+		.data.fd = fd,
+	};
+
+	if (!readable && !writable)
+		(void)epoll_ctl(resolve->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	else if (epoll_ctl(resolve->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0)
+		(void)epoll_ctl(resolve->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void take_addrs(struct resolve_answer *answer, const struct dns_reply *reply, bool v6)
+{
+	for (unsigned i = 0; i < reply->count && answer->count < RESOLVE_ADDRS_MAX; i++) {
+		union addr *addr = &answer->addrs[answer->count++];
+
+		memset(addr, 0, sizeof(*addr));
+		addr->sa.sa_family = v6 ? AF_INET6 : AF_INET;
+		if (v6)
+			memcpy(&addr->v6.sin6_addr, reply->addrs[i], 16);
+		else
+			memcpy(&addr->v4.sin_addr, reply->addrs[i], 4);
+	}
+}
+
+static void on_reply(void *context, int status, int timeouts, unsigned char *data, int len)
+{
+	struct resolve *resolve = context;
+	struct dns_reply reply;
+
+	(void)timeouts;
+	if (resolve->ended)
+		return;                         /* our own ares_destroy() */
+	resolve->replied = true;
+	resolve->answer.no_name = status == ARES_ENOTFOUND;
+	resolve->answer.failed = !resolve->answer.no_name;
+	if (!data || len <= 0 || !dns_reply_matches(data, (size_t)len, resolve->name) ||
+	    dns_reply_parse(data, (size_t)len, resolve->name, resolve->type, &reply) !=
+	    PARSED_OK || (reply.rcode != 0 && reply.rcode != NXDOMAIN))
+		return;
+	resolve->answer.no_name = reply.rcode == NXDOMAIN;
+	resolve->answer.failed = false;
+	take_addrs(&resolve->answer, &reply, resolve->type == DNS_TYPE_AAAA);
+}
+
+static void timer_set(struct resolve *resolve)
+{
+	uint64_t now = now_ms(), at_ms = resolve->deadline_ms;
+	struct itimerspec when = { 0 };
+	struct timeval wait;
+
+	if (ares_timeout(resolve->channel, NULL, &wait)) {
+		uint64_t next_ms = now + (uint64_t)wait.tv_sec * 1000 +
+				   (uint64_t)wait.tv_usec / 1000 + 1;
+
+		at_ms = next_ms < at_ms ? next_ms : at_ms;
+	}
+	if (resolve->replied || at_ms <= now)
+		at_ms = now + 1;
+	when.it_value = (struct timespec){ (time_t)((at_ms - now) / 1000),
+					   (long)((at_ms - now) % 1000) * 1000000 };
+	(void)timerfd_settime(resolve->timer_fd, 0, &when, NULL);
+}
+
+/* Every option that the environment (RES_OPTIONS, LOCALDOMAIN) or a file could set is set here. */
+static int channel_init(struct resolve *resolve)
+{
+	static char lookups[] = "b", no_file[] = "/dev/null";
+	struct ares_options options = {
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.timeout = TRY_MS,
+		.tries = TRIES,
+		.ndots = 1,
+		.lookups = lookups,
+		.resolvconf_path = no_file,
+		.sock_state_cb = socket_wants,
+		.sock_state_cb_data = resolve,
+	};
+	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS |
+		   ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF | ARES_OPT_SOCK_STATE_CB |
+		   ARES_OPT_NOROTATE | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST;
+
+#ifdef ARES_OPT_QUERY_CACHE
+	mask |= ARES_OPT_QUERY_CACHE;           /* qcache_max_ttl 0: always asked anew */
+#endif
+	return ares_init_options(&resolve->channel, &options, mask) == ARES_SUCCESS ? 0 : -ENOMEM;
+}
+
+static int channel_servers(struct resolve *resolve, const struct upstreams *servers)
+{
+	struct ares_addr_port_node nodes[UPSTREAMS_MAX] = { 0 };
+
+	if (servers->count == 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < servers->count; i++) {
+		const union addr *addr = &servers->addrs[i];
+		struct ares_addr_port_node *node = &nodes[i];
+
+		node->family = addr->sa.sa_family;
+		if (node->family == AF_INET)
+			node->addr.addr4 = addr->v4.sin_addr;
+		else
+			memcpy(&node->addr.addr6, &addr->v6.sin6_addr, 16);
+		node->udp_port = node->tcp_port = addr_port(addr);
+		node->next = i + 1 < servers->count ? node + 1 : NULL;
+	}
+	return ares_set_servers_ports(resolve->channel, nodes) == ARES_SUCCESS ? 0 : -ENOMEM;
+}
+
+static int descriptors_open(struct resolve *resolve)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	resolve->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	resolve->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (resolve->epoll_fd < 0 || resolve->timer_fd < 0)
+		return -errno;
+	event.data.fd = resolve->timer_fd;
+	return epoll_ctl(resolve->epoll_fd, EPOLL_CTL_ADD, resolve->timer_fd, &event) < 0 ?
+	       -errno : 0;
+}
+
+int resolve_open(struct resolve **out, const struct upstreams *servers, struct str name,
+		 sa_family_t family, resolve_fn *done, void *context)
+{
+	struct resolve *resolve = calloc(1, sizeof(*resolve));
+	int err;
+
+	assert(name.len > 0 && name.len <= HOSTNAME_MAX);
+	if (!resolve)
+		return -ENOMEM;
+	resolve->epoll_fd = resolve->timer_fd = -1;
+	resolve->done = done;
+	resolve->context = context;
+	resolve->deadline_ms = now_ms() + RESOLVE_PATIENCE_MS;
+	memcpy(resolve->text, name.at, name.len);
+	resolve->name = (struct str){ resolve->text, name.len };
+	resolve->type = family == AF_INET6 ? DNS_TYPE_AAAA : DNS_TYPE_A;
+	resolve->answer.failed = true;          /* until somebody has answered */
+	if ((err = descriptors_open(resolve)) < 0 || (err = channel_init(resolve)) < 0 ||
+	    (err = channel_servers(resolve, servers)) < 0) {
+		resolve_close(resolve);
+		return err;
+	}
+	ares_query(resolve->channel, resolve->text, 1, resolve->type, on_reply, resolve);
+	timer_set(resolve);
+	*out = resolve;
+	return 0;
+}
+
+int resolve_fd(const struct resolve *resolve)
+{
+	return resolve->epoll_fd;
+}
+
+void resolve_run(struct resolve *resolve)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int count = epoll_wait(resolve->epoll_fd, events, EVENTS_MAX, 0);
+	struct resolve_answer answer;
+	void *done_context;
+	resolve_fn *done;
+	uint64_t times;
+
+	for (int i = 0; i < count; i++) {
+		int fd = events[i].data.fd;
+		bool in = events[i].events & ~(uint32_t)EPOLLOUT;
+
+		if (fd == resolve->timer_fd)
+			(void)!read(fd, &times, sizeof(times));
+		else
+			ares_process_fd(resolve->channel, in ? fd : ARES_SOCKET_BAD,
+					events[i].events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
+	}
+	ares_process_fd(resolve->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	if (!resolve->replied && now_ms() < resolve->deadline_ms) {
+		timer_set(resolve);
+		return;
+	}
+	done = resolve->done;
+	done_context = resolve->context;
+	answer = resolve->answer;
+	resolve_close(resolve);
+	done(done_context, &answer);
+}
+
+void resolve_close(struct resolve *resolve)
+{
+	if (!resolve)
+		return;
+	resolve->ended = true;
+	if (resolve->channel)
+		ares_destroy(resolve->channel);
+	if (resolve->timer_fd >= 0)
+		close(resolve->timer_fd);
+	if (resolve->epoll_fd >= 0)
+		close(resolve->epoll_fd);
+	free(resolve);
+}
+
+struct waiting {
+	bool done;
+	struct resolve_answer *answer;
+};
+
+static void on_answer(void *context, const struct resolve_answer *answer)
+{
+	struct waiting *waiting = context;
+
+	*waiting->answer = *answer;
+	waiting->done = true;
+}
+
+int resolve_now(const struct upstreams *servers, struct str name, sa_family_t family,
+		struct resolve_answer *answer)
+{
+	struct waiting waiting = { .answer = answer };
+	struct resolve *resolve;
+	int err = resolve_open(&resolve, servers, name, family, on_answer, &waiting);
+
+	if (err < 0)
+		return err;
+	while (!waiting.done) {
+		struct pollfd wait = { .fd = resolve_fd(resolve), .events = POLLIN };
+
+		(void)poll(&wait, 1, RESOLVE_PATIENCE_MS);
+		resolve_run(resolve);
+	}
+	return 0;
+}
