@@ -52,6 +52,22 @@ def net(fresh):
         yield world
 
 
+@pytest.fixture(scope="module")
+def forwarding(world):
+    from forwarding import Forwarding
+    forwarding = Forwarding(world)
+    yield forwarding
+    forwarding.close()
+
+
+@pytest.fixture
+def proxied(fresh, forwarding):
+    """The world of `ringfence forward`; files that test it have it as net."""
+    with fresh():
+        forwarding.reset()
+        yield forwarding
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows what ringfence said."""

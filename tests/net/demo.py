@@ -1,14 +1,18 @@
-"""demo.py - the filter at work, in numbered scenes that check themselves; ./dev demo runs it.
+"""demo.py - filter and whitelist proxy at work, in numbered scenes that check themselves;
+./dev demo runs it.
 
 Everything is real but the internet: real curl, real TLS, real kernel rules, in namespaces of their
 own that are gone at the end. Exit status 1 if a scene did not go as it says."""
+import contextlib
 import os
 import re
 import socket
+import subprocess
 import sys
 import time
 
 from fakedns import udp_serve
+from forwarding import PROXY, TARGET2, Forwarding, until
 from internet import ATTACKER, ATTACKER6, ORIGIN, ORIGIN6
 from ringfence import binary
 from world import World, policy_text
@@ -36,6 +40,13 @@ def expect(promise, truth):
         raise NotAsPromised(promise)
 
 
+FORWARD_INTRODUCTION = f"""
+Another workload sits on a network that leads nowhere. Beside it, on its network and on the outer
+one, is ringfence as a whitelist proxy: at {PROXY}, which the workload's network knows as
+allowed.test, as an alias in a compose file does. allowed.test itself is at {ORIGIN}.
+"""
+
+
 def show(mark, text):
     for line in text.rstrip("\n").splitlines() or [""]:
         print(f"  {mark} {line}".rstrip(), flush=True)
@@ -47,10 +58,13 @@ def tell(text):
 
 class Demo:
     def __init__(self, world):
-        self.world, self.seen = world, 0
+        self.world, self.client, self.seen = world, world.client, 0
         self.env = [f"CURL_CA_BUNDLE={world.authority.file}", "CURL_HOME=/nonexistent",
                     "LC_ALL=C"]
         self.listen_for_names()
+
+    def finish(self):
+        self.world.close()
 
     def listen_for_names(self):
         """A resolver on the box's loopback, which knows the names of the fake internet."""
@@ -95,7 +109,7 @@ class Demo:
     def type(self, command):
         """Run it in the box by bash, show it and what came of it."""
         show("$", command)
-        done = self.world.client.run("env", *self.env, "bash", "-c", command, timeout=20)
+        done = self.client.run("env", *self.env, "bash", "-c", command, timeout=20)
         said = re.sub(r"^bash: line \d+: ", "", done.stdout + done.stderr, flags=re.M)
         tell(said)
         return said
@@ -264,10 +278,110 @@ SCENES = (no_filter, filter_starts, allowed_v4, allowed_v6, name_not_listed, an_
           killed, off)
 
 
-def play(demo):
+# The whitelist proxy
+
+class ForwardDemo(Demo):
+    """The same with `ringfence forward` between the workload and the internet."""
+    def __init__(self, world):
+        self.net = Forwarding(world)
+        super().__init__(world)
+        self.client = self.net.client
+
+    def listen_for_names(self):
+        self.net.reset()
+        self.net.docker_dns.set("allowed.test", PROXY)
+
+    def finish(self):
+        self.net.close()
+        super().finish()
+
+    def start(self, command="ringfence forward", **env):
+        """In place of the one before."""
+        if self.world.started:
+            show("#", "pkill ringfence")
+            self.world.ringfence.stop()
+        show("#", " ".join([*(f"{name}='{value}'" if " " in value else f"{name}={value}"
+                              for name, value in env.items()), command, "&"]))
+        self.seen = 0
+        self.net.start(LOG_FORMAT="text", **env)
+
+    def healthcheck(self):
+        show("#", "ringfence healthcheck; echo $?")
+        done = self.net.healthcheck()
+        tell(f"{done.stdout}{done.stderr}{done.returncode}")
+        return done.returncode
+
+
+def port_open(demo):
+    """One target, two ports: the workload reaches it by its own name, and nothing else"""
+    demo.refused("curl -sS https://allowed.test/", "Failed to connect")
+    demo.start(TARGET="allowed.test", PORT="80 443", PRE_RESOLVE="1", VERBOSE="1")
+    demo.log("INFO:root:Resolved allowed.test to")
+    demo.reached("curl -sS https://allowed.test/", "hello from allowed.test at")
+    demo.log(ORIGIN, "done")
+    demo.reached("curl -sS http://allowed.test/", "hello from allowed.test at")
+    demo.refused(f"curl -sS --connect-timeout 2 https://{ATTACKER}/", "Failed to connect")
+    demo.refused(f"curl -sS http://{PROXY}:8080/", "Failed to connect")
+
+
+def port_mapped(demo):
+    """Its ports can be others on our side"""
+    demo.start(TARGET="allowed.test", PORT="8443:443 8080:80", PRE_RESOLVE="1")
+    demo.reached("curl -sS https://allowed.test:8443/", "hello from allowed.test:8443 at")
+    demo.reached("curl -sS http://allowed.test:8080/", "hello from allowed.test:8080 at")
+
+
+def limit(demo):
+    """At the limit nobody is turned away: who comes next waits, and is served in turn"""
+    demo.world.internet.reset()
+    demo.start(TARGET="allowed.test", PORT="80", PRE_RESOLVE="1", MAX_CONNECTIONS="1")
+    sessions = demo.world.internet.sessions
+    with contextlib.closing(demo.net.connect(80)):
+        tell("(a first client connects and stays)")
+        until(lambda: len(sessions) == 1, "the first client is at the target")
+        show("$", "curl -sS http://allowed.test/ &")
+        second = subprocess.Popen(
+            [*demo.client.namespace.prefix(), "curl", "-sS", "-H", "Host: allowed.test",
+             f"http://{PROXY}/"], stdout=subprocess.PIPE, text=True)
+        until(lambda: len(demo.net.sockets("-t", "state", "established", "sport", "80")) == 2,
+              "the second is accepted")
+        tell("Two clients are connected, the target sees "
+             f"{len(sessions)}; the second waits, and the first leaves.")
+        expect("the second has got nothing", second.poll() is None and len(sessions) == 1)
+    said, _ = second.communicate(timeout=PATIENCE)
+    tell(said)
+    expect("the second is answered", "hello from allowed.test" in said)
+
+
+def udp_relay(demo):
+    """UDP, each client with its own answers"""
+    demo.start(TARGET="allowed.test", PORT="514", MODE="udp", PRE_RESOLVE="1")
+    for number in 1, 2:
+        demo.reached(f"exec 3<>/dev/udp/allowed.test/514; echo 'I am {number}' >&3; "
+                     "timeout 5 head -n 1 <&3", f"I am {number}")
+
+
+def health(demo):
+    """A pinned address that the name has left is found by the health check; a restart mends it"""
+    demo.world.internet.dns.set("allowed.test", ORIGIN, ttl=1)
+    env = {"TARGET": "allowed.test", "PORT": "80 443", "PRE_RESOLVE": "1", "HTTP_HEALTHCHECK": "1"}
+    demo.start(**env)
+    expect("it is healthy", demo.healthcheck() == 0)
+    demo.world.internet.dns.set("allowed.test", TARGET2, ttl=1)
+    tell(f"(allowed.test moves to {TARGET2})")
+    expect("it is unhealthy", demo.healthcheck() == 1)
+    demo.start(**env)
+    expect("it is healthy again", demo.healthcheck() == 0)
+    demo.reached("curl -sS https://allowed.test/", f"hello from allowed.test at {TARGET2}")
+
+
+FORWARD_SCENES = (port_open, port_mapped, limit, udp_relay, health)
+
+
+def play(demo, scenes, first=1):
     """How many scenes went as promised."""
     kept = 0
-    for number, scene in enumerate(SCENES, 1):
+    for number, scene in enumerate(scenes, first):
         print(f"\n{BOLD}{number}. {scene.__doc__}{PLAIN}", flush=True)
         try:
             scene(demo)
@@ -280,14 +394,18 @@ def play(demo):
 def main():
     if os.geteuid() != 0:
         sys.exit("demo: namespaces need root: sudo ./dev demo")
-    print(INTRODUCTION, end="")
-    world = World()
-    try:
-        kept = play(Demo(world))
-    finally:
-        world.close()
-    print(f"\ndemo: {kept} of {len(SCENES)} scenes as promised")
-    return 0 if kept == len(SCENES) else 1
+    kept = count = 0
+    for introduction, kind, scenes in ((INTRODUCTION, Demo, SCENES),
+                                       (FORWARD_INTRODUCTION, ForwardDemo, FORWARD_SCENES)):
+        print(introduction, end="")
+        demo = kind(World())
+        try:
+            kept += play(demo, scenes, count + 1)
+        finally:
+            demo.finish()
+        count += len(scenes)
+    print(f"\ndemo: {kept} of {count} scenes as promised")
+    return 0 if kept == count else 1
 
 
 if __name__ == "__main__":
