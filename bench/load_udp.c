@@ -20,17 +20,21 @@
 
 enum {
 	WINDOW = 64,            /* datagrams of a client under way */
+	WINDOW_ALL = 4096,      /* of all clients, but for one each */
 	BURST = 16,
 	BATCH = 64,
+	FLOWS_PER_LOOK = 256,   /* clients that send before the server looks at what has come */
 	TRAIN_MAX_BYTES = 65000,
 	RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024,
-	LOST_AFTER_NS = 20 * 1000 * 1000,
+	LOST_AFTER_NS = 20 * 1000 * 1000,               /* when nothing else comes either */
+	LOST_ANYWAY_NS = 300 * 1000 * 1000,
 	LOST_SHARE = 20,        /* more than a twentieth lost is an error */
 };
 
 struct flow {
 	int fd;
 	uint64_t sent, received, lost;
+	uint64_t sent_ns;       /* the last of them */
 };
 
 static struct flow *flows;
@@ -75,11 +79,18 @@ static uint32_t train_length(void)
 	return load.options.train == 0 ? 1 : load.options.train < most ? load.options.train : most;
 }
 
-static bool flow_send(uint32_t i)
+static uint32_t window_single(void)
+{
+	uint32_t share = WINDOW_ALL / load.options.udp;
+
+	return share == 0 ? 1 : share < WINDOW ? share : WINDOW;
+}
+
+static bool flow_send(uint32_t i, uint64_t now_ns)
 {
 	struct flow *flow = &flows[i];
 	uint32_t length = train_length(), size = load.options.size;
-	uint32_t window = length > 1 ? 4 * length : WINDOW;
+	uint32_t window = length > 1 ? 4 * length : window_single();
 	bool any = false;
 
 	for (uint32_t n = 0; n < length; n++)
@@ -93,10 +104,21 @@ static bool flow_send(uint32_t i)
 			break;
 		}
 		flow->sent += length;
+		flow->sent_ns = now_ns;
 		load.now.sent += length;
 		any = true;
 	}
 	return any;
+}
+
+static void count_in(struct flow *flow)
+{
+	if (flow->received == flow->sent)
+		return;                 /* sent by a run before this one */
+	if (flow->received + flow->lost == flow->sent)
+		flow->lost--;           /* only late */
+	flow->received++;
+	load.now.ops++;
 }
 
 static bool server_receive(void)
@@ -123,27 +145,28 @@ static bool server_receive(void)
 					load_error("a datagram that nobody sent", 0);
 					break;
 				}
-				flows[flow].received++;
-				load.now.ops++;
+				count_in(&flows[flow]);
 			}
 		any = any || count > 0;
 	} while (count == BATCH);
 	return any;
 }
 
-/* What has not arrived for long will not. */
-static void write_off(void)
+/* What was sent so long ago and has not arrived will not. */
+static void write_off(uint64_t now_ns, uint64_t after_ns)
 {
 	for (uint32_t i = 0; i < load.options.udp; i++) {
 		struct flow *flow = &flows[i];
 
-		flow->lost = flow->sent > flow->received ? flow->sent - flow->received : 0;
+		if (now_ns - flow->sent_ns > after_ns)
+			flow->lost = flow->sent - flow->received;
 	}
 }
 
 void udp_run(void)
 {
 	uint64_t quiet_since_ns = load_clock_ns(), limit_ns = quiet_since_ns + 10000000000ull;
+	uint64_t looked_ns = quiet_since_ns;
 
 	if (load.options.size < sizeof(uint32_t)) {
 		errno = EINVAL;
@@ -156,11 +179,13 @@ void udp_run(void)
 	sockets_open();
 	while (load.phase != PHASE_DRAIN) {
 		struct pollfd waiting = { .fd = server, .events = POLLIN };
+		uint64_t now_ns = load_clock_ns();
 		bool ready = true, any = false;
-		uint64_t now_ns;
 
 		for (uint32_t i = 0; i < load.options.udp; i++) {
-			any |= flow_send(i);
+			any |= flow_send(i, now_ns);
+			if (i % FLOWS_PER_LOOK == FLOWS_PER_LOOK - 1)
+				any |= server_receive();
 			ready = ready && flows[i].received > 0;
 		}
 		any |= server_receive();
@@ -170,7 +195,11 @@ void udp_run(void)
 		} else {
 			poll(&waiting, 1, 1);
 			if (now_ns - quiet_since_ns > LOST_AFTER_NS)
-				write_off();
+				write_off(now_ns, LOST_AFTER_NS);
+		}
+		if (now_ns - looked_ns > LOST_ANYWAY_NS) {
+			write_off(now_ns, LOST_ANYWAY_NS);
+			looked_ns = now_ns;
 		}
 		if (load.phase == PHASE_OPEN && now_ns > limit_ns)
 			return load_error("not every client's datagrams came through", 0);

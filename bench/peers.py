@@ -15,6 +15,7 @@ Peer = collections.namedtuple("Peer", "name label program proto make")
 
 CONNECTIONS = 9500              # twice as many descriptors must be allowed
 NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
+UDP_TIMEOUT = "1s"              # so that the clients of one run are gone before the next but one
 VETTER = "nobody"               # its connections are not redirected
 
 
@@ -66,7 +67,7 @@ events {{
 stream {{
     access_log off;
     tcp_nodelay on;
-    proxy_timeout 1h;
+    proxy_timeout {timeout};
     proxy_half_close on;
     {preread}
     server {{
@@ -77,13 +78,15 @@ stream {{
 """
 
 
-def nginx(name, listen=" backlog=4096", preread="", server="proxy_pass {target};", user="root"):
+def nginx(name, listen=" backlog=4096", preread="", server="proxy_pass {target};", user="root",
+          timeout="1h"):
     def make(job):
         target = f"{job.target}:{job.target_port}"
         module = f"load_module {NGINX_STREAM};" if os.path.exists(NGINX_STREAM) else ""
         text = NGINX.format(job=job, name=name, module=module, descriptors=2 * CONNECTIONS + 500,
-                            user=user, preread=preread.format(name=job.name, target=target),
-                            listen=listen, server=server.format(target=target))
+                            user=user, timeout=timeout, listen=listen,
+                            preread=preread.format(name=job.name, target=target),
+                            server=server.format(target=target))
         return ["nginx", "-e", "stderr", "-c", write(job, name + ".conf", text)], {}
     return make
 
@@ -129,9 +132,16 @@ def ringfence_filter(job):
         "PRIVATE_ANSWERS": "allow", "HTTPS_PORT": str(job.port), "LOG_LEVEL": "WARN"}
 
 
-def ringfence_forward(job):
+def ringfence_forward(job, mode="tcp"):
     return [measure.BINARY, "forward"], {
-        "TARGET": job.target, "PORT": f"{job.port}:{job.target_port}", "WORKERS": "1"}
+        "TARGET": job.target, "PORT": f"{job.port}:{job.target_port}", "WORKERS": "1",
+        "MODE": mode, "MAX_CONNECTIONS": "0",
+        "CONTROL_SOCKET": os.path.join(job.folder, f"{mode}.sock")}
+
+
+def ringfence_forward_udp(job):
+    argv, env = ringfence_forward(job, "udp")
+    return argv, {**env, "UDP_TIMEOUT": UDP_TIMEOUT}
 
 
 def splice_options(how):
@@ -161,8 +171,10 @@ PLAIN = [
     Peer("sniproxy", "sniproxy", "sniproxy", "tcp",
          sniproxy("plain", "fallback {job.target}:{job.target_port}", "root")),
     Peer("ringfence", "ringfence", measure.BINARY, "tcp", ringfence_forward),
-    Peer("nginx", "nginx stream", "nginx", "udp", nginx("udp", " udp")),
+    Peer("nginx", "nginx stream", "nginx", "udp",
+         nginx("udp", " udp rcvbuf=4m sndbuf=4m", timeout=UDP_TIMEOUT)),
     Peer("socat", "socat", "socat", "udp", socat_udp),
+    Peer("ringfence", "ringfence", measure.BINARY, "udp", ringfence_forward_udp),
 ]
 VETTING = [
     Peer("haproxy", "HAProxy, req.ssl_sni", "haproxy", "sni",
@@ -184,7 +196,7 @@ def missing(peer):
     """Why a peer cannot be measured, or None."""
     if not shutil.which(peer.program):
         return f"{peer.program} is not installed"
-    if peer.make is ringfence_forward:
+    if peer.make in (ringfence_forward, ringfence_forward_udp):
         text = subprocess.run([peer.program, "--help"], text=True, capture_output=True).stdout
         if "\n  forward " not in text:
             return "this binary has no subcommand forward"

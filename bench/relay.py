@@ -25,6 +25,8 @@ DIRECT = "direct"
 WINDOW_MS, QUICK_WINDOW_MS = 700, 350
 REPS, QUICK_REPS, STEADY_REPS = 5, 3, 20
 SETTLE_SECONDS = 1      # the kernel frees some memory late
+TRAIN = 50              # datagrams that a client hands to its kernel at once
+UDP_FLOWS = min(peers.CONNECTIONS, measure.machine()["descriptors"] - 500)
 IDLE_MOST = 60000       # one address and one port have not many more ports for us to come from
 SPLICING = ["haproxy", "haproxy-auto", "haproxy-splice", "haproxy-splice-1m", "nginx"]
 FORCED = ["haproxy", "haproxy-splice", "haproxy-splice-1m", "nginx"]
@@ -67,8 +69,13 @@ def scenarios():
             yield Scenario(place, f"steady-{count}", "gib", ["--bulk", count], [],
                            reps=STEADY_REPS)
     for size in 64, 1200:
-        yield Scenario("loopback", f"udp-8-{size}", "100k", ["--udp", 8, "--size", size],
+        flows = ["--udp", 8, "--size", size]
+        yield Scenario("loopback", f"udp-8-{size}", "100k", flows, ["nginx", "socat"],
+                       proto="udp")
+        yield Scenario("loopback", f"udp-8-{size}-trains", "100k", flows + ["--train", TRAIN],
                        ["nginx", "socat"], proto="udp")
+    yield Scenario("loopback", f"udp-{UDP_FLOWS}-64", "100k", ["--udp", UDP_FLOWS, "--size", 64],
+                   ["nginx"], proto="udp")
 
 
 class Stage:

@@ -31,6 +31,8 @@ RATIOS = [
     ("short-64", "sniproxy", "cpu", 1.0, 0.90),
     ("mixed", "best", "p999_us", 2.0, None), ("mixed-8g", "best", "p999_us", 2.0, None),
     ("udp-8-64", "nginx", "cpu", 0.75, 0.57), ("udp-8-64", "socat", "cpu", 0.40, 0.29),
+    *((f"udp-8-{size}-trains", peer, "cpu", 0.05, 0.03) for size in (64, 1200)
+      for peer in ("nginx", "socat")),
     ("sni-short-64", "best", "cpu", 0.80, 0.70), ("sni-bulk-8", "best", "cpu", 0.65, 0.50),
 ]
 STEADY = 0.5                # no run falls below this share of the median throughput
