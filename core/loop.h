@@ -78,6 +78,12 @@ int loop_run(struct loop *loop);        /* until loop->stop */
 /* Any thread: run post->run(post) on the loop. */
 void loop_post(struct loop *loop, struct post *post);
 
+/* Between loop.c and op.c: which requests this kernel knows; memory of op_send_chain(), for
+ * free(3); does what comes belong to loop->datagrams? */
+void op_probe(struct loop *loop);
+struct parts *op_parts_new(unsigned entries);
+bool op_brings_datagram(const struct op *op);
+
 /* Requests.  The op must be idle and its owner open. */
 /* Multishot; a new descriptor does not block, nor is it inherited; an unwanted one is closed. */
 void op_accept(struct op *op, int fd, op_fn *done);

@@ -413,7 +413,8 @@ static void show(struct side *from, size_t len)
 		size_t n = (size_t)(link->len - link->at);
 
 		n = n < len ? n : len;
-		dump(from->index == CLIENT ? DUMP_UP : DUMP_DOWN, at, buf_at(bufs, id) + link->at, n);
+		dump(from->index == CLIENT ? DUMP_UP : DUMP_DOWN, at,
+		     buf_at(bufs, id) + link->at, n);
 		at += n;
 		len -= n;
 	}

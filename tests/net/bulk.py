@@ -100,7 +100,8 @@ class Bulk(contextlib.ExitStack):
         if self.kind == "filter":
             return self.net.start(domains=["*.test"], wrapper=wrapper, env=env)
         return self.net.start("forward", wrapper=wrapper,
-                              env={"TARGET": ORIGIN, "PORT": PORTS, **env})
+                              env={"TARGET": ORIGIN, "PORT": PORTS, "MAX_CONNECTIONS": "0",
+                                   **env})
 
     def place(self, port=80):
         """Where a client connects to reach this port of the origin's."""
