@@ -99,9 +99,9 @@ def test_ports_are_a_list_of_numbers_names_maps_and_ranges(net, ports, pairs):
 
 
 def test_a_range_may_have_hundreds_of_ports(net):
-    net.start(TARGET="target.test", PORT="20000-20299", WORKERS=2)
+    net.start(TARGET="target.test", PORT="2000-2299", WORKERS=2)
     assert len(listening(net)) == 600
-    for port in 20000, 20149, 20299:
+    for port in 2000, 2149, 2299:
         assert net.say(port).body == b"hello"
         assert len(net.internet.at(ORIGIN, port)) == 1
 

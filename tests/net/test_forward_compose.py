@@ -303,6 +303,17 @@ def test_a_service_of_the_outer_network_is_reached_by_its_short_name(net):
     until(lambda: net.say(5432) and net.internet.at(TARGET2), "the new container is reached")
 
 
+def test_dockers_resolver_can_be_the_nameserver_of_a_pin(net):
+    net.docker_dns.set("database", ORIGIN, ttl=1)
+    service = Service(net, TARGET="database", PORT="5432", PRE_RESOLVE="1", NAMESERVERS=DOCKER_DNS)
+    assert net.say(5432).body == b"hello" and service.tick() == "healthy"
+    net.docker_dns.set("database", TARGET2, ttl=1)
+    assert [service.tick() for _ in range(RETRIES)][-1] == "unhealthy"
+    assert service.autoheal() == 143
+    assert net.say(5432).body == b"hello" and net.internet.at(TARGET2)
+    assert service.tick() == "healthy"
+
+
 def test_an_alias_that_leads_back_to_the_proxy_does_not_make_it_call_itself(net):
     """Without PRE_RESOLVE Docker's resolver answers with the alias; the original dials itself until
     all its children are used."""
@@ -325,8 +336,8 @@ def test_the_client_of_a_pinned_target_sees_it_by_both_families(net):
 
 
 def test_several_services_stand_side_by_side(net):
-    """Ten targets, ten proxies with addresses of their own would be as many containers; here they
-    share one and differ by port, which the original cannot do."""
+    """Each would be a container of its own; here they share one and differ by port, which the
+    original cannot do."""
     for number in range(3):
         net.internet.dns.set(f"t{number}.test", f"203.0.113.{20 + number}")
         net.start(TARGET=f"t{number}.test", PORT=f"{7000 + number}:443", PRE_RESOLVE="1",

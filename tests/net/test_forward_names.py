@@ -49,7 +49,7 @@ def test_each_connection_goes_to_where_the_name_is_then(net, ttl):
     net.internet.dns.set("target.test", ORIGIN, ttl=ttl)
     net.start(TARGET="target.test", PORT=7000)
     assert lands(net) == ORIGIN
-    for addr in TARGET2, ORIGIN6, ORIGIN:
+    for addr in TARGET2, ORIGIN6:
         net.internet.dns.set("target.test", addr, ttl=ttl)
         follows(net, addr)
 
@@ -225,6 +225,16 @@ def test_pre_resolve_looks_neither_into_hosts_nor_resolv_conf(net):
     pinned(net, ORIGIN, NAMESERVERS="192.0.2.54")
     assert lands(net) == ORIGIN
     assert {question.local for question in net.internet.dns.questions} == {"192.0.2.54"}
+
+
+@pytest.mark.parametrize("target, name", [("db", "db"), ("db.test.", "db.test")])
+def test_pre_resolve_knows_no_search_list(net, target, name):
+    net.resolv_conf("nameserver 192.0.2.53", "search corp.test")
+    net.internet.dns.set("db.corp.test", TARGET2)
+    net.internet.dns.set(name, ORIGIN)
+    net.start(TARGET=target, PORT=7000, PRE_RESOLVE=1)
+    assert lands(net) == ORIGIN
+    assert {question.name for question in net.internet.dns.questions} == {name}
 
 
 @pytest.mark.parametrize("target", [ORIGIN, ORIGIN6, f"[{ORIGIN6}]"])
