@@ -130,8 +130,10 @@ static int open_socket(const union addr *addr, enum conn_kind kind, uint64_t kee
 	if (err == 0 && listen(fd, BACKLOG) < 0)
 		err = -errno;
 	/* Inherited too, when set on a listening socket: the first bytes are acknowledged by the
-	 * answer to them, or after 40 ms. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
+	 * answer to them, or after 40 ms.  Not where a client may wait for that between two pieces
+	 * of what it says. */
+	if (kind == CONN_TLS)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
 	if (err == 0)
 		return fd;
 	close(fd);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "forward/admit.h"
@@ -89,14 +90,22 @@ static void guest_leave(struct guest *guest, enum close_reason reason)
 		guest_end(guest);       /* else called() is on its way */
 }
 
-/* A client that is lost leaves.  One that has sent all it will is still served: io_uring reports
- * its end too, asked or not (POLLRDHUP), and would again at once: it is not looked at any more. */
+static bool has_said_something(int fd)
+{
+	int waiting = 0;
+
+	return ioctl(fd, FIONREAD, &waiting) < 0 || waiting > 0;
+}
+
+/* A client that is lost leaves, and so does one that ends without having said anything: it can
+ * never ask for something.  One that has sent all it will is still served: io_uring reports its end
+ * too, asked or not (POLLRDHUP), and would again at once: it is not looked at any more. */
 static void on_left(struct op *op, int res, uint32_t flags)
 {
 	struct guest *guest = container_of(op, struct guest, poll);
 
 	(void)flags;
-	if (res > 0 && (res & (POLLERR | POLLHUP)))
+	if (res > 0 && ((res & (POLLERR | POLLHUP)) || !has_said_something(guest->fd)))
 		guest_leave(guest, CLOSE_CLIENT_LOST);
 }
 

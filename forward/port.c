@@ -247,6 +247,7 @@ void forward_names(struct forward_settings *settings, const struct resolv_search
 int forward_allow_from_parse(const char *text, struct forward_settings *settings,
 			     char error[FORWARD_ERROR_MAX])
 {
+	const char *all = text;
 	struct str word;
 
 	settings->allow_from_count = 0;
@@ -263,6 +264,9 @@ int forward_allow_from_parse(const char *text, struct forward_settings *settings
 			return wrong(error, "ALLOW_FROM", word, "is no address and no CIDR: "
 				     "write e.g. 192.0.2.1 or 10.0.0.0/8 or fd00::/8");
 	}
+	if (*all && settings->allow_from_count == 0)    /* a list of nothing must not mean all */
+		return wrong(error, "ALLOW_FROM", str_of(all), "has no address in it: unset it to "
+			     "let everybody in, or name who may connect");
 	return 0;
 }
 

@@ -286,12 +286,14 @@ void relay_pump(struct side *from)
 	}
 	if (from->queue_len > 0)
 		return;
-	if (from->bulk && !from->deaf && (!from->eof || from->bulk->in_pipe > 0))
+	if (from->bulk && !from->deaf && (!from->eof || from->bulk->in_pipe > 0)) {
 		splice_start(from);
-	else if (from->eof)
+	} else if (from->eof) {
+		splice_drop(from);              /* what it lent it will not need */
 		finish(from);
-	else if (!from->deaf)
+	} else if (!from->deaf) {
 		relay_receive(from);
+	}
 }
 
 /* Go on while there is room.  Else the other side is slower than this one: stop receiving until the
@@ -318,7 +320,7 @@ static void discard(struct side *from, uint16_t id, int res)
 		return;
 	if (res == -ENOBUFS)
 		starve(from);
-	else if (res > 0)
+	else if (res > 0 || res == -ECANCELED || res == -EAGAIN)
 		relay_receive(from);
 	else
 		conn_close(conn, conn->reason);
@@ -392,6 +394,8 @@ void relay_send_failed(struct side *to)
 {
 	struct side *from = side_peer(to);
 
+	if (to->deaf)                   /* the other side failed before: nobody is left */
+		return conn_reset(side_conn(to), lost(to));
 	relay_drop_queue(from);
 	splice_drop(from);
 	from->deaf = true;

@@ -45,6 +45,7 @@ void splice_consider(struct side *from, unsigned received)
 		op_cancel(&from->rx_cancel, &from->rx);
 }
 
+/* No request is under way for a direction that is pumped: its place in the list holds the owner. */
 static void unlink_bulk(struct bulk *bulk)
 {
 	if (!bulk->link)
@@ -53,6 +54,7 @@ static void unlink_bulk(struct bulk *bulk)
 	if (bulk->next)
 		bulk->next->link = bulk->link;
 	bulk->link = NULL;
+	owner_release(&side_conn(bulk->from)->owner);   /* perhaps its last: bulk is gone then */
 }
 
 void splice_drop(struct side *from)
@@ -75,6 +77,7 @@ void splice_start(struct side *from)
 
 	if (bulk->link || !op_idle(&from->rx))
 		return;                         /* pumped already, or a receive is still ending */
+	owner_hold(&side_conn(from)->owner);
 	bulk->at_us = 0;
 	bulk->next = filter->pumped;
 	if (bulk->next)
@@ -237,13 +240,17 @@ void splice_turn(struct filter *filter)
 	struct bulk *next;
 
 	for (struct bulk *bulk = filter->pumped; bulk; bulk = next) {
+		struct owner *owner = &side_conn(bulk->from)->owner;
+
 		next = bulk->next;
 		if (is_going(bulk)) {
 			unlink_bulk(bulk);
 		} else if (bulk->at_us <= now) {
 			/* On a common beat, so that one waking serves many. */
 			bulk->at_us = (now / SPLICE_TICK_US + bulk->ticks) * SPLICE_TICK_US;
+			owner_hold(owner);      /* it may leave the list before it waits */
 			pump(bulk);
+			owner_release(owner);
 		}
 	}
 	for (struct bulk *bulk = filter->pumped; bulk; bulk = bulk->next)

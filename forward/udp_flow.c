@@ -254,9 +254,9 @@ void udp_flow_client(struct udp_listener *listener, const struct datagram *datag
 	if (flow->state == UDP_RESOLVING && !may_hold(flow, datagram)) {
 		metric_add(&udp_metrics(udp)->datagrams_dropped, 1);
 		bufs_return(&listener->owner.loop->datagrams, datagram->buf);
-		return;
+	} else {
+		udp_lane_put(&flow->lanes[UDP_UP], datagram);
 	}
-	udp_lane_put(&flow->lanes[UDP_UP], datagram);
 	if (is_new)
 		udp_dial(flow);
 }

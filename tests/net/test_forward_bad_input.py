@@ -100,7 +100,8 @@ def test_a_nameserver_that_is_none(net, servers, pre_resolve):
 
 
 @pytest.mark.parametrize("allowed", ["10.0.0.0/33", "fd00::/129", "host.test", "10.0.0.1-10.0.0.9",
-                                     "10.0.0.0/24 nobody", "10.0.0", "/8", "10.0.0.0/-1"])
+                                     "10.0.0.0/24 nobody", "10.0.0", "/8", "10.0.0.0/-1",
+                                     ",", " , "])
 def test_a_source_that_is_none(net, allowed):
     assert complaint(net, ALLOW_FROM=allowed).startswith("ringfence: ALLOW_FROM")
 

@@ -101,6 +101,16 @@ def test_a_client_that_resets_leaves_the_queue_at_once(net, stack, server, worke
     assert server.nobody_waits()
 
 
+def test_a_client_that_ends_without_a_word_leaves_too(net, stack, server):
+    start(net, MAX_CONNECTIONS=1)
+    visit(net, stack, server)
+    mute = stack.enter_context(net.connect(7000))
+    port = port_of(mute)
+    net.ringfence.wait_event("forward.waits", source_port=port)
+    mute.close()
+    assert net.ringfence.wait_event("forward.closed", source_port=port)["reason"] == "client-lost"
+
+
 def test_a_client_that_sent_all_and_its_end_is_still_served(net, stack, server):
     data = b"000" + bytes(range(256)) * 100
     start(net, MAX_CONNECTIONS=1)

@@ -62,6 +62,17 @@ def test_what_queues_while_we_stand_still_goes_to_whom_it_belongs(net, stack, kn
         until(lambda: ask(sock, b"last")[-4:] == b"last", "the last answer")
 
 
+def test_more_new_clients_than_may_wait_for_a_lookup_are_served_after_it(net, stack):
+    net.internet.dns.set("slow.test", ORIGIN, delay=1)
+    serve(net, TARGET="slow.test", MAX_CONNECTIONS=0)
+    clients = [client(net, stack) for _ in range(300)]          # 256 datagrams are kept
+    for sock in clients:
+        sock.send(b"first")
+    assert clients[0].recv(100) == b"first"
+    for sock in clients:
+        until(lambda: ask(sock, b"again")[-5:] == b"again", "an answer")
+
+
 def test_answers_come_from_the_address_that_was_spoken_to(net, stack):
     second = "10.78.0.3"
     net.proxy.ip(f"addr add {second}/24 dev inside\n")
