@@ -1,6 +1,6 @@
-"""test_forward_bulk.py - bulk on connections whose other half has ended, runs bulk too, or is stuck:
-while a direction is pumped no request is under way for it, and nothing else may end the connection,
-or keep it."""
+"""test_forward_bulk.py - bulk on connections whose other half has ended, runs bulk too, or is
+stuck: while a direction is pumped no request is under way for it, and nothing else may end the
+connection, or keep it."""
 import contextlib
 import hashlib
 import socket
