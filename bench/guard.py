@@ -60,13 +60,13 @@ def receive(sock, length):
 
 
 def wait_asleep(pid):
-    """Until every thread sleeps, so that no two things happen to it at once: then the same
+    """Until every worker sleeps, so that no two things happen to it at once: then the same
     conversation takes the same instructions, however slowly they are counted."""
     looks = 0
     while looks < QUIET_LOOKS:
         time.sleep(LOOK_SECONDS)
         states = set()
-        for task in os.listdir(f"/proc/{pid}/task"):
+        for task in set(os.listdir(f"/proc/{pid}/task")) - {str(pid)}:
             with open(f"/proc/{pid}/task/{task}/stat") as file:
                 states.add(file.read().rsplit(")", 1)[1].split()[0])
         looks = looks + 1 if states == {"S"} else 0

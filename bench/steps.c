@@ -1,5 +1,6 @@
 /* steps.c - count what a running process executes outside the kernel, instruction by instruction,
- * or its system calls; all its threads together.
+ * or its system calls; all its threads together but the first, which is the control thread: that
+ * one looks at the rules every second, and stepped through it would do nothing else.
  *
  *     steps instructions|syscalls PID
  *
@@ -45,8 +46,9 @@ static void seize(const char *pid)
 	while ((entry = readdir(tasks)) != NULL) {
 		pid_t tid = atoi(entry->d_name);
 
-		if (tid > 0 && (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD) < 0 ||
-				ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0))
+		if (tid > 0 && tid != atoi(pid) &&
+		    (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD) < 0 ||
+		     ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0))
 			fail("ptrace");
 	}
 	closedir(tasks);
