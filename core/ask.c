@@ -17,14 +17,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CARES_NO_DEPRECATED 1           /* 1.28 and newer would rather have other names */
-#include <ares.h>
-
+#include "core/channel.h"
 #include "proto/dns_reply.h"
 
 enum {
 	TRY_MS = 300,                   /* for the first round of servers; c-ares doubles it */
-	TRIES = 4,
 	FAMILY_WAIT_MS = 500,           /* for the second family, when the first has addresses */
 	PARTIAL_TTL_MS = 30 * 1000,     /* the other family may be back by then */
 	NONE_TTL_MS = 5 * 1000,         /* "no" without SOA */
@@ -400,50 +397,6 @@ static void on_time(struct timer *timer)
 
 /* Opening */
 
-/* Every option that the environment (RES_OPTIONS, LOCALDOMAIN) or a file could set is set here. */
-static int channel_init(struct ask *ask)
-{
-	static char lookups[] = "b", no_file[] = "/dev/null";
-	struct ares_options options = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-		.timeout = TRY_MS,
-		.tries = TRIES,
-		.ndots = 1,
-		.lookups = lookups,
-		.resolvconf_path = no_file,
-		.sock_state_cb = socket_wants,
-		.sock_state_cb_data = ask,
-	};
-	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS |
-		   ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF | ARES_OPT_SOCK_STATE_CB |
-		   ARES_OPT_NOROTATE | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST;
-
-#ifdef ARES_OPT_QUERY_CACHE
-	mask |= ARES_OPT_QUERY_CACHE;           /* qcache_max_ttl 0: ours is the only cache */
-#endif
-	return ares_init_options(&ask->channel, &options, mask) == ARES_SUCCESS ? 0 : -ENOMEM;
-}
-
-static int channel_servers(struct ask *ask, const struct upstreams *upstreams, unsigned first)
-{
-	struct ares_addr_port_node nodes[UPSTREAMS_MAX] = { 0 };
-
-	assert(upstreams->count > 0);
-	for (unsigned i = 0; i < upstreams->count; i++) {
-		const union addr *addr = &upstreams->addrs[(first + i) % upstreams->count];
-		struct ares_addr_port_node *node = &nodes[i];
-
-		node->family = addr->sa.sa_family;
-		if (node->family == AF_INET)
-			node->addr.addr4 = addr->v4.sin_addr;
-		else
-			memcpy(&node->addr.addr6, &addr->v6.sin6_addr, 16);
-		node->udp_port = node->tcp_port = addr_port(addr);
-		node->next = i + 1 < upstreams->count ? node + 1 : NULL;
-	}
-	return ares_set_servers_ports(ask->channel, nodes) == ARES_SUCCESS ? 0 : -ENOMEM;
-}
-
 static struct ask *ask_new(const struct ask_how *how, struct str name)
 {
 	struct ask *ask = calloc(1, sizeof(*ask));
@@ -476,7 +429,9 @@ int ask_open(const struct ask_how *how, struct str name, struct ask **out)
 
 	if (!ask)
 		return -ENOMEM;
-	err = channel_init(ask);
+	err = channel_open(&ask->channel, &(struct channel_how){
+		.servers = how->upstreams, .first = how->first, .try_ms = TRY_MS,
+		.wants = socket_wants, .context = ask });
 	if (err < 0) {
 		free(ask);
 		return err;
@@ -484,11 +439,6 @@ int ask_open(const struct ask_how *how, struct str name, struct ask **out)
 	owner_hold(ask->parent);
 	owner_hold(&ask->owner);                /* until ask_close() */
 	ares_set_socket_functions(ask->channel, &socket_functions, ask);
-	err = channel_servers(ask, how->upstreams, how->first);
-	if (err < 0) {
-		ask_close(ask);
-		return err;
-	}
 	for (struct ask_family *family = ask->families; family < ask->families + 2; family++)
 		ares_query(ask->channel, ask->text, 1, family->type, on_reply, family);
 	if (ask->waits == 0)                        /* nobody can be asked: told from the loop */

@@ -14,15 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CARES_NO_DEPRECATED 1           /* 1.28 and newer would rather have other names */
-#include <ares.h>
-
+#include "core/channel.h"
 #include "proto/dns_reply.h"
 #include "proto/hostname.h"
 
 enum {
 	TRY_MS = 500,                   /* for the first round of servers; c-ares doubles it */
-	TRIES = 4,
 	EVENTS_MAX = 16,
 	NXDOMAIN = 3,
 };
@@ -116,51 +113,6 @@ static void timer_set(struct resolve *resolve)
 	(void)timerfd_settime(resolve->timer_fd, 0, &when, NULL);
 }
 
-/* Every option that the environment (RES_OPTIONS, LOCALDOMAIN) or a file could set is set here. */
-static int channel_init(struct resolve *resolve)
-{
-	static char lookups[] = "b", no_file[] = "/dev/null";
-	struct ares_options options = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-		.timeout = TRY_MS,
-		.tries = TRIES,
-		.ndots = 1,
-		.lookups = lookups,
-		.resolvconf_path = no_file,
-		.sock_state_cb = socket_wants,
-		.sock_state_cb_data = resolve,
-	};
-	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS |
-		   ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF | ARES_OPT_SOCK_STATE_CB |
-		   ARES_OPT_NOROTATE | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST;
-
-#ifdef ARES_OPT_QUERY_CACHE
-	mask |= ARES_OPT_QUERY_CACHE;           /* qcache_max_ttl 0: always asked anew */
-#endif
-	return ares_init_options(&resolve->channel, &options, mask) == ARES_SUCCESS ? 0 : -ENOMEM;
-}
-
-static int channel_servers(struct resolve *resolve, const struct upstreams *servers)
-{
-	struct ares_addr_port_node nodes[UPSTREAMS_MAX] = { 0 };
-
-	if (servers->count == 0)
-		return -EINVAL;
-	for (unsigned i = 0; i < servers->count; i++) {
-		const union addr *addr = &servers->addrs[i];
-		struct ares_addr_port_node *node = &nodes[i];
-
-		node->family = addr->sa.sa_family;
-		if (node->family == AF_INET)
-			node->addr.addr4 = addr->v4.sin_addr;
-		else
-			memcpy(&node->addr.addr6, &addr->v6.sin6_addr, 16);
-		node->udp_port = node->tcp_port = addr_port(addr);
-		node->next = i + 1 < servers->count ? node + 1 : NULL;
-	}
-	return ares_set_servers_ports(resolve->channel, nodes) == ARES_SUCCESS ? 0 : -ENOMEM;
-}
-
 static int descriptors_open(struct resolve *resolve)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -191,8 +143,12 @@ int resolve_open(struct resolve **out, const struct upstreams *servers, struct s
 	resolve->name = (struct str){ resolve->text, name.len };
 	resolve->type = family == AF_INET6 ? DNS_TYPE_AAAA : DNS_TYPE_A;
 	resolve->answer.failed = true;          /* until somebody has answered */
-	if ((err = descriptors_open(resolve)) < 0 || (err = channel_init(resolve)) < 0 ||
-	    (err = channel_servers(resolve, servers)) < 0) {
+	err = descriptors_open(resolve);
+	if (err == 0)
+		err = channel_open(&resolve->channel, &(struct channel_how){
+			.servers = servers, .try_ms = TRY_MS,
+			.wants = socket_wants, .context = resolve });
+	if (err < 0) {
 		resolve_close(resolve);
 		return err;
 	}
