@@ -37,8 +37,7 @@ void splice_consider(struct side *from, unsigned received)
 	from->streak += received;
 	if (from->streak < SPLICE_AFTER || from->bulk || from->deaf ||
 	    conn->state != CONN_RELAYING || !conn->filter->settings->splice ||
-	    conn->filter->dumps ||
-	    vet_unseen(from) < SPLICE_AFTER)
+	    conn->filter->dumps || vet_unseen(from) < SPLICE_AFTER)
 		return;
 	from->streak = 0;
 	if (begin(from) && !op_idle(&from->rx) && op_idle(&from->rx_cancel))
@@ -84,6 +83,12 @@ void splice_start(struct side *from)
 		bulk->next->link = &bulk->next;
 	bulk->link = &filter->pumped;
 	filter->pumped = bulk;
+}
+
+/* So many ticks from now, on a common beat: one waking serves many. */
+static uint64_t on_beat(uint64_t now_us, unsigned ticks)
+{
+	return (now_us / SPLICE_TICK_US + ticks) * SPLICE_TICK_US;
 }
 
 /* Come less often.  The more directions share the worker, the less comes for each in the same
@@ -182,8 +187,7 @@ static void on_readable(struct op *op, int res, uint32_t flags)
 	from->bulk->has_woken = true;
 	splice_start(from);
 	/* More is coming: take it all together. */
-	from->bulk->at_us = (side_conn(from)->owner.loop->now_us / SPLICE_TICK_US + 1) *
-			    SPLICE_TICK_US;
+	from->bulk->at_us = on_beat(side_conn(from)->owner.loop->now_us, 1);
 }
 
 static void pump(struct bulk *bulk)
@@ -246,8 +250,7 @@ void splice_turn(struct filter *filter)
 		if (is_going(bulk)) {
 			unlink_bulk(bulk);
 		} else if (bulk->at_us <= now) {
-			/* On a common beat, so that one waking serves many. */
-			bulk->at_us = (now / SPLICE_TICK_US + bulk->ticks) * SPLICE_TICK_US;
+			bulk->at_us = on_beat(now, bulk->ticks);
 			owner_hold(owner);      /* it may leave the list before it waits */
 			pump(bulk);
 			owner_release(owner);
