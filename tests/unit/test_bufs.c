@@ -9,62 +9,11 @@
 
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "core/features.h"
-#include "core/loop.h"
 #include "proto/str.h"
-
-struct thing {                          /* an owner that hears and speaks */
-	struct owner owner;
-	struct op rx, tx, cancel;
-	int fds[2];
-	unsigned freed, sent, received; /* bytes: both sides count them */
-	int last_res;
-	uint16_t chain;                 /* hold_recv(): the buffers that came last */
-};
-
-static struct loop loop;
-static int wake_fd;
-
-static void thing_free(struct owner *owner)
-{
-	container_of(owner, struct thing, owner)->freed++;
-}
-
-static struct thing thing_of(void)
-{
-	struct thing thing = { .owner = { .loop = &loop, .free = thing_free } };
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, thing.fds), 0);
-	return thing;
-}
-
-/* Ops point to their owner, so this comes once the thing stands still. */
-static void thing_ready(struct thing *thing)
-{
-	thing->rx.owner = thing->tx.owner = thing->cancel.owner = &thing->owner;
-}
-
-static void thing_end(struct thing *thing)
-{
-	close(thing->fds[0]);
-	close(thing->fds[1]);
-}
-
-static void on_sent(struct op *op, int res, uint32_t flags)
-{
-	(void)flags;
-	container_of(op, struct thing, tx)->last_res = res;
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	wake_fd = eventfd(0, EFD_CLOEXEC);
-	return loop_init(&loop, 16, 8, wake_fd);
-}
+#include "tests/unit/loop_thing.h"
 
 static int set_up_small(void **state)
 {
@@ -84,20 +33,10 @@ static int set_up_small_without_features(void **state)
 	return set_up(state);
 }
 
-static int tear_down(void **state)
+static int tear_down_features(void **state)
 {
-	(void)state;
 	assert_int_equal(features_parse("auto"), 0);
-	loop_finish(&loop);
-	close(wake_fd);
-	return 0;
-}
-
-static void step_until(const unsigned *counter, unsigned wanted)
-{
-	for (unsigned turn = 0; turn < 1000 && *counter < wanted; turn++)
-		assert_int_equal(loop_step(&loop), 0);
-	assert_int_equal(*counter, wanted);
+	return tear_down(state);
 }
 
 /* Buffers that the test keeps for a while, and returns in any order. */
@@ -337,7 +276,7 @@ static void the_last_of_a_chain_waits_for_the_end(void **state)
 	chain_end(&from);
 }
 
-#define small_test(test, how) { #test " " #how, test, how, tear_down, NULL }
+#define small_test(test, how) { #test " " #how, test, how, tear_down_features, NULL }
 
 int main(void)
 {

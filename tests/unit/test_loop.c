@@ -10,46 +10,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core/loop.h"
-
-struct thing {                          /* an owner with what a connection has */
-	struct owner owner;
-	struct op rx, tx, cancel;
-	int fds[2];
-	unsigned freed, received, chunks, bufs;
-	int last_res;
-};
-
-static struct loop loop;
-static int wake_fd;
-
-static void thing_free(struct owner *owner)
-{
-	container_of(owner, struct thing, owner)->freed++;
-}
-
-static struct thing thing_of(void)
-{
-	struct thing thing = { .owner = { .loop = &loop, .free = thing_free } };
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, thing.fds), 0);
-	return thing;
-}
-
-/* Ops point to their owner, so this comes once the thing stands still. */
-static void thing_ready(struct thing *thing)
-{
-	thing->rx.owner = thing->tx.owner = thing->cancel.owner = &thing->owner;
-}
-
-static void thing_end(struct thing *thing)
-{
-	close(thing->fds[0]);
-	close(thing->fds[1]);
-}
+#include "tests/unit/loop_thing.h"
 
 static void on_recv(struct op *op, int res, uint32_t flags)
 {
@@ -65,34 +28,6 @@ static void on_recv(struct op *op, int res, uint32_t flags)
 	bufs_return_chain(&loop.bufs, buf_of(flags));
 	if (res == 0)
 		thing->owner.closing = true;
-}
-
-static void on_sent(struct op *op, int res, uint32_t flags)
-{
-	(void)flags;
-	container_of(op, struct thing, tx)->last_res = res;
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	wake_fd = eventfd(0, EFD_CLOEXEC);
-	return loop_init(&loop, 16, 8, wake_fd);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	loop_finish(&loop);
-	close(wake_fd);
-	return 0;
-}
-
-static void step_until(const unsigned *counter, unsigned wanted)
-{
-	for (unsigned turn = 0; turn < 1000 && *counter < wanted; turn++)
-		assert_int_equal(loop_step(&loop), 0);
-	assert_int_equal(*counter, wanted);
 }
 
 static void a_multishot_receive_lends_buffers_until_the_end(void **state)
