@@ -14,20 +14,18 @@ The proxy runs as in a container: own /etc/resolv.conf, /etc/hosts, /run and tru
 Most tests play the target themselves (listen()); on other ports the internet's sink echoes."""
 import asyncio
 import contextlib
-import itertools
 import os
 import shutil
 import signal
 import socket
 import struct
 import subprocess
-import time
 
 import netns
 from client import Client
 from fakedns import FakeDns, parse_question, udp_serve
 from internet import ORIGIN, ORIGIN6, RESOLVER
-from ringfence import PASSED_ON, PATIENCE, Ringfence, binary
+from ringfence import PASSED_ON, PATIENCE, Ringfence, binary, until
 
 PROXY, PROXY6 = "10.78.0.2", "fd78::2"
 OUTSIDE, OUTSIDE6 = "10.77.0.2", "fd77::2"              # what the target sees as its client
@@ -281,13 +279,3 @@ def ending(sock):
         return "FIN" if sock.recv(1) == b"" else "data"
     except ConnectionResetError:
         return "RST"
-
-
-def until(condition, what, patience=PATIENCE):
-    """What condition() gave once it was true."""
-    deadline = time.monotonic() + patience
-    for turn in itertools.count():
-        if result := condition():
-            return result
-        assert time.monotonic() < deadline, f"{what}: not in {patience} s, asked {turn} times"
-        time.sleep(0.02)

@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import signal
@@ -33,10 +34,13 @@ def sanitized():
     return b"__asan_init" in image or b"__tsan_init" in image
 
 
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
+def until(condition, what, patience=PATIENCE):
+    """What condition() gave once it was true."""
+    deadline = time.monotonic() + patience
+    for turn in itertools.count():
+        if result := condition():
+            return result
+        assert time.monotonic() < deadline, f"{what}: not in {patience} s, asked {turn} times"
         time.sleep(0.02)
 
 
