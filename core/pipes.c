@@ -15,7 +15,7 @@ static void pipe_close(struct pipe *pipe)
 	*pipe = (struct pipe){ .in = -1, .out = -1 };
 }
 
-/* The more there are the smaller, so that all together stay within what a user may have. */
+/* The more there are the smaller: all of a worker take 40 MiB of the 64 that a user may have. */
 static int size_wanted(unsigned open_count)
 {
 	static const struct { unsigned below; int size; } sizes[] = {
