@@ -111,13 +111,15 @@ static int ask(const char *path, unsigned patience_ms, struct status_text *text)
 static void explain(int err, const struct status_place *place, const char *path,
 		    char error[STATUS_ERROR_MAX])
 {
-	const char *where = status_place_is_given(place) ? path : status_folders_text;
+	bool given = status_place_is_given(place);
 
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		snprintf(error, STATUS_ERROR_MAX, "no running ringfence answers at its control "
-			 "socket (%s, %s in %s): is it running here, with the same environment? "
+			 "socket (%s %s%s%s): is it running here, with the same environment? "
 			 "CONTROL_SOCKET names another place, for both",
-			 err == -ENOENT ? "there is no" : "nobody listens at", place->stem, where);
+			 err == -ENOENT ? "there is no" : "nobody listens at",
+			 given ? path : place->stem, given ? "" : " in ",
+			 given ? "" : status_folders_text);
 	else if (err == -ETIMEDOUT)
 		snprintf(error, STATUS_ERROR_MAX, "the running ringfence does not answer at %s: "
 			 "it is stuck, restart it", path);
