@@ -113,7 +113,7 @@ static void on_answer(struct conn *conn, const struct answer *answer)
 
 static void on_looked_up(struct lookup *lookup, const struct answer *answer)
 {
-	struct conn *conn = container_of(lookup, struct vet, lookup)->conn;
+	struct conn *conn = container_of(lookup->owner, struct conn, owner);
 
 	if (conn->state == CONN_DIALLING)       /* not refused in the meantime */
 		on_answer(conn, answer);
@@ -142,7 +142,7 @@ void dial_start(struct conn *conn, bool literal)
 		return dial_one(conn, &addr);
 	if (conn->filter->settings->destination_check == DESTINATION_OFF)
 		return dial_one(conn, &conn->dst);
-	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->vet->lookup,
+	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->vet->ask.lookup,
 				 on_looked_up);
 	if (answer)
 		on_answer(conn, answer);
@@ -262,7 +262,7 @@ static void on_answer_again(struct conn *conn, const struct answer *answer)
 
 static void on_looked_up_again(struct lookup *lookup, const struct answer *answer)
 {
-	struct conn *conn = container_of(lookup, struct vet, lookup)->conn;
+	struct conn *conn = container_of(lookup->owner, struct conn, owner);
 
 	if (conn->state != CONN_RELAYING)
 		return;
@@ -288,7 +288,7 @@ void dial_check_same(struct conn *conn)
 		return vet_http_same_address(conn, addr_equal_ip(&addr, &conn->dialled));
 	if (conn->filter->settings->destination_check == DESTINATION_OFF)
 		return vet_http_same_address(conn, true);
-	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->vet->lookup,
+	answer = resolver_lookup(conn->filter->resolver, conn_name(conn), &conn->vet->ask.lookup,
 				 on_looked_up_again);
 	if (answer)
 		on_answer_again(conn, answer);

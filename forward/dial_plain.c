@@ -67,7 +67,6 @@ void dial_plain(struct conn *conn)
 		return conn_reset(conn, CLOSE_CLIENT_LOST);
 	if (!forward->by_name)
 		return go(conn, &forward->addr, 1);
-	conn->vet->ask.lookup.owner = &conn->owner;
 	answer = target_ask(&conn->vet->ask, conn->filter, on_asked);
 	if (answer)
 		on_answer(conn, answer);

@@ -20,8 +20,7 @@ bool vet_begin(struct conn *conn)
 	memset(vet, 0, sizeof(*vet));
 	vet->data = vet->small;
 	vet->size = VET_SMALL - sizeof(*vet);
-	vet->conn = conn;
-	vet->lookup.owner = &conn->owner;
+	vet->ask.lookup.owner = &conn->owner;
 	conn->vet = vet;
 	conn->vet_mode = conn->kind == CONN_TLS ? VET_HELLO : VET_HEAD;
 	return true;

@@ -28,12 +28,10 @@ struct vet {
 		struct tls_hello hello;
 		struct http_head head;
 	};
-	struct lookup lookup;           /* of the name */
-	struct conn *conn;              /* whose this is */
 	bool mismatch;                  /* the client's address was not the name's */
 	char rule[64];                  /* the entry that let it through */
 	uint8_t candidate_count, candidate_at;
-	struct target_ask ask;          /* CONN_PLAIN */
+	struct target_ask ask;          /* of the name; its lookup only where it is a client's */
 	union addr candidates[VET_CANDIDATES_MAX];
 	uint8_t small[];
 };
