@@ -32,6 +32,7 @@ struct side {
 	bool is_starved, is_ready;
 	bool was_bulk;                  /* and may be again: see splice.h */
 	bool deaf;                      /* the other side takes no more: bytes are dropped */
+	uint8_t messages;               /* large ones in a row, up to SPLICE_MESSAGES */
 	uint8_t sends;                  /* to it, counted up to the one that sets TCP_NODELAY */
 	uint16_t queue_head, queue_tail, queue_len; /* received, not passed on: buf ids */
 	uint16_t cleared;               /* bytes of the first of these that vetting let pass */

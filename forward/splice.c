@@ -29,18 +29,46 @@ static struct bulk *begin(struct side *from)
 	return bulk;
 }
 
+/* The other side answers: what this one said until now was a message. */
+static void end_message(struct side *side)
+{
+	if (side->streak == 0)
+		return;
+	if (side->streak < SPLICE_MESSAGE)
+		side->messages = 0;
+	else if (side->messages < SPLICE_MESSAGES)
+		side->messages++;
+	side->streak = 0;
+}
+
+static bool says_large_messages(const struct side *side)
+{
+	return side->messages == SPLICE_MESSAGES && side->streak < SPLICE_AFTER;
+}
+
+static bool may_splice(struct side *from)
+{
+	const struct conn *conn = side_conn(from);
+
+	return !from->bulk && !from->deaf && conn->state == CONN_RELAYING &&
+	       conn->filter->settings->splice && !conn->filter->dumps &&
+	       vet_unseen(from) >= SPLICE_AFTER;
+}
+
 void splice_consider(struct side *from, unsigned received)
 {
-	struct conn *conn = side_conn(from);
-
-	side_peer(from)->streak = 0;
+	end_message(side_peer(from));
 	from->streak += received;
-	if (from->streak < SPLICE_AFTER || from->bulk || from->deaf ||
-	    conn->state != CONN_RELAYING || !conn->filter->settings->splice ||
-	    conn->filter->dumps || vet_unseen(from) < SPLICE_AFTER)
+	if (from->streak >= SPLICE_AFTER && may_splice(from)) {
+		from->streak = 0;
+		if (!begin(from))
+			return;
+	} else if (says_large_messages(from) && !from->was_bulk && may_splice(from)) {
+		from->was_bulk = true;          /* waits for the next one as such */
+	} else {
 		return;
-	from->streak = 0;
-	if (begin(from) && !op_idle(&from->rx) && op_idle(&from->rx_cancel))
+	}
+	if (!op_idle(&from->rx) && op_idle(&from->rx_cancel))
 		op_cancel(&from->rx_cancel, &from->rx);
 }
 
@@ -103,6 +131,15 @@ static void slower(struct bulk *bulk)
 		bulk->ticks++;
 }
 
+/* Little at a time: come less often.  Much: come more often. */
+static void pace(struct bulk *bulk, size_t moved)
+{
+	if (moved < PIPE_MOST / 8 * 3)
+		slower(bulk);
+	else if (moved > PIPE_MOST / 4 * 3 && bulk->ticks > 1)
+		bulk->ticks--;
+}
+
 /* Socket to pipe: how many bytes. */
 static size_t fill(struct bulk *bulk)
 {
@@ -119,18 +156,11 @@ static size_t fill(struct bulk *bulk)
 		bulk->in_pipe += (uint32_t)n;
 		bulk->quiet = 0;
 		vet_skip(from, (size_t)n);
-		/* Little at a time: come less often.  The pipe fills: come more often. */
-		if ((size_t)n < PIPE_MOST / 8 * 3)
-			slower(bulk);
-		else if ((size_t)n > PIPE_MOST / 4 * 3 && bulk->ticks > 1)
-			bulk->ticks--;
 	} else if (n == 0) {
 		from->eof = true;
 	} else if (errno == EAGAIN || errno == EINTR) {
-		if (bulk->in_pipe == 0) {               /* else the pipe may just be full */
+		if (bulk->in_pipe == 0)                 /* else the pipe may just be full */
 			bulk->quiet++;
-			slower(bulk);
-		}
 	} else {
 		from->eof = from->broken = true;
 	}
@@ -166,6 +196,8 @@ static void stop(struct bulk *bulk)
 	struct side *from = bulk->from;
 
 	from->was_bulk = !bulk->is_little && !from->eof && vet_unseen(from) >= SPLICE_AFTER;
+	if (from->streak >= SPLICE_AFTER || bulk->is_little)
+		from->streak = from->messages = 0;
 	splice_drop(from);
 	relay_pump(from);
 }
@@ -174,6 +206,8 @@ void splice_doze(struct side *from)
 {
 	op_poll(&from->rx, from->fd, POLLIN, on_readable);
 }
+
+static void pump(struct bulk *bulk);
 
 static void on_readable(struct op *op, int res, uint32_t flags)
 {
@@ -185,29 +219,49 @@ static void on_readable(struct op *op, int res, uint32_t flags)
 	if (side_conn(from)->state == CONN_ENDING || from->deaf || !begin(from))
 		return relay_receive(from);
 	from->bulk->has_woken = true;
+	end_message(side_peer(from));
+	if (says_large_messages(from)) {
+		pump(from->bulk);
+		if (from->bulk)
+			splice_start(from);
+		return;
+	}
 	splice_start(from);
 	/* More is coming: take it all together. */
 	from->bulk->at_us = on_beat(side_conn(from)->owner.loop->now_us, 1);
 }
 
+/* What a direction moves in one go: others wait for as long. */
+static size_t at_most(const struct bulk *bulk)
+{
+	size_t share = SPLICE_TURN / side_conn(bulk->from)->filter->bulks.used;
+
+	return share > PIPE_MOST / 2 ? share : PIPE_MOST / 2;
+}
+
 static void pump(struct bulk *bulk)
 {
 	struct side *from = bulk->from, *to = side_peer(from);
-	size_t filled, moved = 0;
+	size_t most = at_most(bulk), filled, moved = 0;
 
-	do {    /* a small pipe several times, a large one once */
+	do {    /* a pipe several times, while it fills */
 		filled = fill(bulk);
 		moved += filled;
 		if (!drain(bulk)) {
 			splice_drop(from);
 			return relay_send_failed(to);
 		}
-	} while (bulk->in_pipe == 0 && filled > bulk->pipe.size / 2 && moved < PIPE_MOST / 2);
+	} while (bulk->in_pipe == 0 && filled > bulk->pipe.size / 2 && moved < most);
+	pace(bulk, moved);
+	if (from->streak < SPLICE_AFTER)
+		from->streak += (uint32_t)moved;
 	if (bulk->has_woken)
-		bulk->is_little = moved < SPLICE_LITTLE;
+		bulk->is_little = moved < (says_large_messages(from) ? SPLICE_MESSAGE :
+								       SPLICE_LITTLE);
 	bulk->has_woken = false;
 	if (bulk->in_pipe == 0 &&
-	    (from->eof || bulk->is_little || bulk->quiet >= SPLICE_QUIET || vet_unseen(from) == 0))
+	    (from->eof || bulk->is_little || bulk->quiet >= SPLICE_QUIET ||
+	     says_large_messages(from) || vet_unseen(from) == 0))
 		return stop(bulk);
 	if (bulk->blocked >= SPLICE_QUIET && op_idle(&to->tx)) {
 		/* The reader sleeps: no ticks until it can take some. */

@@ -75,6 +75,26 @@ def test_bulk_that_pauses_goes_on_whether_much_or_little_comes_next(net, bulk):
     bulk.finish(transfers)
 
 
+@pytest.mark.parametrize("size", [16384, 60_000])
+def test_large_messages_in_turn_are_spliced_and_small_ones_are_not(net, bulk, size):
+    bulk.start()
+    transfer = bulk.echo(1, 1000) if bulk.kind == "forward" else bulk.upload(1, 1000)
+
+    def exchange(size, times):
+        for _ in range(times):
+            transfer.ask(size)
+            bulk.go_on([transfer])
+        return net.ringfence.pipes()
+    assert exchange(1000, 20) == []
+    assert len(exchange(size, 20)) == 1 or bulk.kind == "filter"    # it looks at every head
+    exchange(100, 20)                   # copied again
+    exchange(size, 20)
+    exchange(2 * MIB, 2)                # a stream after all
+    exchange(size, 20)
+    bulk.finish([transfer])
+    assert [pipe.held for pipe in net.ringfence.pipes() if pipe.held] == []
+
+
 def test_a_reader_that_stops_in_mid_bulk_holds_one_pipe_and_no_memory(net, bulk):
     bulk.start()
     transfer, other = bulk.download(1, LARGE), bulk.download(2)
