@@ -85,6 +85,7 @@ static int filter_begin(struct worker *worker)
 	uint32_t conns = conns_by_descriptors(settings->listener_count);
 	/* A slow target keeps every connection of a forward dialling. */
 	uint32_t vets = settings->forward && conns > VETS_SMALL_MAX ? conns : VETS_SMALL_MAX;
+	size_t vet = settings->forward ? VET_PLAIN : VET_SMALL;
 	int err;
 
 	worker->work = filter;
@@ -100,7 +101,7 @@ static int filter_begin(struct worker *worker)
 		return err;
 	if ((err = pool_init(&filter->conns, sizeof(struct conn), conns)) < 0 ||
 	    (err = park_init(filter, filter->conns.count)) < 0 ||
-	    (err = pool_init(&filter->vets, VET_SMALL, vets)) < 0 ||
+	    (err = pool_init(&filter->vets, vet, vets)) < 0 ||
 	    (err = pool_init(&filter->vet_pages, VET_LARGE, VETS_LARGE_MAX)) < 0 ||
 	    (err = pool_init(&filter->bulks, sizeof(struct bulk), PIPES_MAX)) < 0 ||
 	    (err = open_listeners(filter)) < 0 ||

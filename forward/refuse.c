@@ -58,7 +58,7 @@ void refuse(struct conn *conn, enum close_reason reason, const char *detail)
 	emit(conn, reason, detail);
 	if (conn->vet && is_blocked_event(conn, reason) && op_idle(&client->tx))
 		len = last_word(conn, reason, (char *)conn->vet->small,
-				VET_SMALL - sizeof(*conn->vet));
+				vet_small_size(conn->filter));
 	if (len == 0)
 		return is_blocked_event(conn, reason) ? conn_reset(conn, reason) :
 						  refuse_linger(conn, reason);

@@ -6,7 +6,7 @@
  * A direction that has gone quiet dozes: it has no pipe, and is waited for by poll.  When it wakes
  * with much to move it is pumped again, without a detour by copying.
  *
- * A direction of large messages, each answered before the next (16 KiB of a database, not a stream),
+ * A direction of large messages, each answered before the next (16 KiB of a database, no stream),
  * dozes between them too and is moved as soon as it wakes: two system calls cost less than copying
  * so much twice.
  *

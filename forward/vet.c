@@ -19,7 +19,7 @@ bool vet_begin(struct conn *conn)
 		return false;
 	memset(vet, 0, sizeof(*vet));
 	vet->data = vet->small;
-	vet->size = VET_SMALL - sizeof(*vet);
+	vet->size = (uint32_t)vet_small_size(conn->filter);
 	vet->ask.lookup.owner = &conn->owner;
 	conn->vet = vet;
 	conn->vet_mode = conn->kind == CONN_TLS ? VET_HELLO : VET_HEAD;

@@ -9,6 +9,7 @@
 #include "core/addr.h"
 #include "forward/conn.h"
 #include "forward/target.h"
+#include "proto/proxy_header.h"
 
 enum {
 	VET_CANDIDATES_MAX = 16,        /* addresses of a name that are tried */
@@ -35,6 +36,15 @@ struct vet {
 	union addr candidates[VET_CANDIDATES_MAX];
 	uint8_t small[];
 };
+
+/* What is forwarded unjudged has nothing to collect; a PROXY header may go before it. */
+enum { VET_PLAIN = sizeof(struct vet) + PROXY_HEADER_MAX };
+
+/* Bytes of vet->small. */
+static inline size_t vet_small_size(const struct filter *filter)
+{
+	return filter->vets.item_size - sizeof(struct vet);
+}
 
 /* Start vetting a new connection.  False: no room, the caller closes. */
 bool vet_begin(struct conn *conn);
