@@ -101,6 +101,16 @@ void bufs_lend(struct bufs *bufs, uint16_t first, int bytes)
 		left -= link->len;
 	} while (left > 0);
 	link->next = BUF_NONE;
+	if (bufs->lent > bufs->lent_most)
+		bufs->lent_most = bufs->lent;
+}
+
+void bufs_trim(struct bufs *bufs)
+{
+	if (bufs->lent > 0 || bufs->lent_most <= bufs->step)
+		return;
+	(void)madvise(bufs->memory, (size_t)bufs->filled * (bufs->len + BUF_GAP), MADV_DONTNEED);
+	bufs->lent_most = 0;
 }
 
 void bufs_return_chain(struct bufs *bufs, uint16_t first)

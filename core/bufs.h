@@ -33,6 +33,7 @@ struct bufs {
 	unsigned count;                 /* at the most: a power of two, up to 32768 */
 	unsigned filled;                /* in use so far: grows when all are lent */
 	unsigned step, lent;
+	unsigned lent_most;             /* since bufs_trim() */
 	uint16_t group, taken;          /* taken: bufs_take()'s place in the ring */
 	bool ours;
 	struct buf_link {               /* for the receiver's own queue */
@@ -64,6 +65,9 @@ void bufs_lend(struct bufs *bufs, uint16_t first, int bytes);
 void bufs_return(struct bufs *bufs, uint16_t id);
 /* This one and those behind it in its chain. */
 void bufs_return_chain(struct bufs *bufs, uint16_t first);
+/* When none is lent: the memory of those that were goes back to the system, if they were more than
+ * at the start. */
+void bufs_trim(struct bufs *bufs);
 /* One of ours, lent; BUF_NONE: all are. */
 uint16_t bufs_take(struct bufs *bufs);
 

@@ -77,3 +77,13 @@ void pool_give(struct pool *pool, void *item)
 	 * poisoned part only if they unpoison; so only the tail is poisoned. */
 	ASAN_POISON_MEMORY_REGION((uint8_t *)item + ALIGN, pool->item_size - ALIGN);
 }
+
+void pool_trim(struct pool *pool)
+{
+	if (pool->used > 0 || pool->fresh == 0)
+		return;
+	ASAN_UNPOISON_MEMORY_REGION(pool->memory, pool->item_size * pool->fresh);
+	(void)madvise(pool->memory, pool->item_size * pool->fresh, MADV_DONTNEED);
+	pool->free = NULL;
+	pool->fresh = 0;
+}

@@ -21,6 +21,8 @@ void pool_finish(struct pool *pool);
 void *pool_take(struct pool *pool);
 /* Poisoned where the compiler can watch: a later look at it is a bug that shows. */
 void pool_give(struct pool *pool, void *item);
+/* When none is taken: the memory of those that were goes back to the system. */
+void pool_trim(struct pool *pool);
 /* Walk all items that were ever taken; the caller tells which are in use. */
 void *pool_item(const struct pool *pool, uint32_t index);
 

@@ -17,7 +17,11 @@
 #include "forward/udp.h"
 #include "forward/vet.h"
 
-enum { DESCRIPTORS_KEPT = 128 };        /* for listeners, resolvers, the ring */
+enum {
+	DESCRIPTORS_KEPT = 128,         /* for listeners, resolvers, the ring */
+	TRIM_VETS = 128,                /* with more than these it was a burst */
+	TRIM_MS = 1000,
+};
 
 /* Two descriptors a connection; each worker has a table of its own. */
 static uint32_t conns_by_descriptors(unsigned listeners)
@@ -46,11 +50,29 @@ static void tell_drained(struct filter *filter)
 	(void)!write(filter->worker->event_fd, &one, sizeof(one));
 }
 
+/* A burst of new connections touches memory that a quiet time has no use for.  While things are in
+ * use it is tried again, and nothing is moved. */
+static void on_trimming(struct timer *timer)
+{
+	struct filter *filter = container_of(timer, struct filter, trimming);
+
+	pool_trim(&filter->vets);
+	bufs_trim(&filter->worker->loop.bufs);
+}
+
+static bool has_had_burst(const struct filter *filter)
+{
+	const struct bufs *bufs = &filter->worker->loop.bufs;
+
+	return filter->vets.fresh > TRIM_VETS || bufs->lent_most > bufs->step;
+}
+
 static void on_turn(struct loop *loop, void *context)
 {
 	struct filter *filter = context;
 
-	(void)loop;
+	if (!timer_armed(&filter->trimming) && has_had_burst(filter))
+		timer_arm(&loop->timers, &filter->trimming, loop->now_ms + TRIM_MS);
 	relay_pump_ready(filter);
 	relay_feed_starved(filter);
 	splice_turn(filter);
@@ -94,6 +116,7 @@ static int filter_begin(struct worker *worker)
 	filter->worker = worker;
 	filter->settings = settings;
 	filter->dumps = settings->forward && settings->forward->verbose > 1;
+	filter->trimming.fire = on_trimming;
 	worker->loop.turn = on_turn;
 	worker->loop.turn_context = filter;
 	if (settings->forward && settings->forward->udp &&
@@ -143,6 +166,7 @@ static void filter_finish(struct worker *worker)
 	if (!filter)
 		return;
 	timer_cancel(&worker->loop.timers, &filter->starving);
+	timer_cancel(&worker->loop.timers, &filter->trimming);
 	udp_finish(filter->udp);
 	pool_finish(&filter->conns);
 	pool_finish(&filter->parked);

@@ -75,6 +75,7 @@ struct filter {
 	struct side *ready, *ready_last; /* have received, are pumped after the turn */
 	struct side *starved;           /* wait for a receive buffer */
 	struct timer starving;          /* looks after them */
+	struct timer trimming;          /* after a burst: see filter.c */
 	struct pipes pipes;
 	bool dumps;                     /* VERBOSE=2: see dump.h */
 	struct pool bulks;              /* directions that run bulk */

@@ -276,6 +276,38 @@ static void the_last_of_a_chain_waits_for_the_end(void **state)
 	chain_end(&from);
 }
 
+static void trimmed_buffers_are_filled_anew(void **state)
+{
+	struct thing thing = thing_of();
+	char text[350];                         /* four buffers */
+
+	(void)state;
+	thing_ready(&thing);
+	owner_hold(&thing.owner);
+	for (unsigned round = 0; round < 3; round++) {
+		thing.received = 0;
+		for (unsigned i = 0; i < sizeof(text); i++)
+			text[i] = (char)i;
+		assert_int_equal(write(thing.fds[1], text, sizeof(text)), sizeof(text));
+		while (thing.received < sizeof(text)) {
+			if (op_idle(&thing.rx))
+				op_recv_multi(&thing.rx, thing.fds[0], 4, check_recv);
+			assert_int_equal(loop_step(&loop), 0);
+		}
+		bufs_trim(&loop.bufs);                  /* nothing, while some are held */
+		while (held_count > 0)
+			return_one_held();
+		loop.bufs.lent_most = loop.bufs.step + 1;
+		bufs_trim(&loop.bufs);
+		assert_int_equal(loop.bufs.lent_most, 0);
+	}
+	op_cancel_fd(&thing.cancel, thing.fds[0]);
+	thing.owner.closing = true;
+	owner_release(&thing.owner);
+	step_until(&thing.freed, 1);
+	thing_end(&thing);
+}
+
 #define small_test(test, how) { #test " " #how, test, how, tear_down_features, NULL }
 
 int main(void)
@@ -289,6 +321,7 @@ int main(void)
 			   set_up_small_without_features),
 		small_test(a_chain_is_sent_by_one_request_up_to_its_limit, set_up_small),
 		small_test(the_last_of_a_chain_waits_for_the_end, set_up_small),
+		small_test(trimmed_buffers_are_filled_anew, set_up_small),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

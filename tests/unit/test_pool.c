@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <string.h>
+#include <sys/mman.h>
+
 #include "core/pool.h"
 
 static void a_pool_hands_out_each_item_once_and_then_nothing(void **state)
@@ -64,12 +67,48 @@ static void every_item_that_was_ever_taken_can_be_walked(void **state)
 	pool_finish(&pool);
 }
 
+static bool is_resident(const void *at)
+{
+	unsigned char pages[1];
+
+	assert_int_equal(mincore((void *)((uintptr_t)at & ~(uintptr_t)4095), 1, pages), 0);
+	return pages[0] & 1;
+}
+
+static void a_trimmed_pool_holds_no_memory_and_works_as_before(void **state)
+{
+	enum { COUNT = 64 };
+	struct pool pool;
+	void *items[COUNT];
+
+	(void)state;
+	assert_int_equal(pool_init(&pool, 8192, COUNT), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < COUNT; i++) {
+			items[i] = pool_take(&pool);
+			memset(items[i], 1, 8192);
+		}
+		assert_null(pool_take(&pool));
+		for (unsigned i = 1; i < COUNT; i++)
+			pool_give(&pool, items[i]);
+		pool_trim(&pool);                       /* one is still taken */
+		assert_int_equal(*(char *)items[0], 1);
+		pool_give(&pool, items[0]);
+		assert_true(is_resident(pool.memory));
+		pool_trim(&pool);
+		assert_false(is_resident(pool.memory));
+		assert_false(is_resident(pool.memory + 8192 * (COUNT - 1)));
+	}
+	pool_finish(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pool_hands_out_each_item_once_and_then_nothing),
 		cmocka_unit_test(the_item_given_back_last_is_taken_first),
 		cmocka_unit_test(every_item_that_was_ever_taken_can_be_walked),
+		cmocka_unit_test(a_trimmed_pool_holds_no_memory_and_works_as_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
