@@ -4,7 +4,7 @@
  * special names but .onion (RFC 7686), which it refuses; "localhost" is asked like any name, and
  * what comes back is judged like any address.  It retries, moves to the next server, and asks again
  * over TCP when an answer was cut.  We open and mark its sockets, drop datagrams that are no answer
- * to our question before it sees them, and read the answer ourselves (dns_reply.h): it would also
+ * to our question before it sees them, and read the answer ourselves (dns.h): it would also
  * take addresses of other owners.
  *
  * ask_close() destroys the channel and cancels the polls; memory and descriptors go with the last
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "core/channel.h"
-#include "proto/dns_reply.h"
+#include "proto/dns.h"
 
 enum {
 	TRY_MS = 300,                   /* for the first round of servers; c-ares doubles it */
@@ -26,7 +26,6 @@ enum {
 	PARTIAL_TTL_MS = 30 * 1000,     /* the other family may be back by then */
 	NONE_TTL_MS = 5 * 1000,         /* "no" without SOA */
 	SOCKETS_MAX = 3 * UPSTREAMS_MAX, /* UDP and TCP to each, and some on their way out */
-	NXDOMAIN = 3,
 	DATAGRAMS_MAX = 64,             /* looked at in one go; forgers get no more of our time */
 };
 
@@ -37,7 +36,7 @@ struct ask_socket {
 	short want, armed;              /* POLLIN, POLLOUT */
 };
 
-static_assert((int)DNS_REPLY_ADDRS_MAX <= (int)RESOLVER_ADDRS_MAX, "a family's addresses fit");
+static_assert((int)DNS_ADDRS_MAX <= (int)RESOLVER_ADDRS_MAX, "a family's addresses fit");
 
 enum family_state { FAMILY_WAITS, FAMILY_FAILED, FAMILY_ANSWERED };
 
@@ -46,7 +45,12 @@ struct ask_family {
 	uint16_t type;
 	enum family_state state;
 	unsigned skipped;
-	struct dns_reply reply;
+	struct ask_reply {              /* what its records say */
+		bool no_name, has_ttl;
+		uint32_t ttl_s;
+		unsigned count;
+		uint8_t addrs[DNS_ADDRS_MAX][16]; /* network order; A uses the first 4 bytes */
+	} reply;
 };
 
 struct ask {
@@ -137,6 +141,27 @@ static int socket_connect(ares_socket_t fd, const struct sockaddr *addr, ares_so
 	return connect(fd, addr, len);
 }
 
+/* The id is for c-ares to compare: it chose it. */
+static struct dns_question question_of(const struct ask *ask, uint16_t type, const uint8_t *data)
+{
+	struct dns_question question = { .type = type };
+
+	question.id = (uint16_t)(data[0] << 8 | data[1]);
+	question.name_len = (uint8_t)dns_name_from_text(ask->name, question.name);
+	return question;
+}
+
+static bool is_reply(const struct ask *ask, const uint8_t *data, size_t len)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(ask->families) && len >= 2; i++) {
+		struct dns_question question = question_of(ask, ask->families[i].type, data);
+
+		if (dns_response_match(data, len, &question) == DNS_MATCH_YES)
+			return true;
+	}
+	return false;
+}
+
 static ares_ssize_t socket_receive(ares_socket_t fd, void *buf, size_t size, int flags,
 				   struct sockaddr *from, ares_socklen_t *from_len, void *context)
 {
@@ -146,7 +171,7 @@ static ares_ssize_t socket_receive(ares_socket_t fd, void *buf, size_t size, int
 	for (unsigned i = 0; slot && i < DATAGRAMS_MAX; i++) {
 		ssize_t len = recvfrom(fd, buf, size, flags, from, from_len);
 
-		if (len < 0 || slot->stream || dns_reply_matches(buf, (size_t)len, ask->name))
+		if (len < 0 || slot->stream || is_reply(ask, buf, (size_t)len))
 			return len;
 		ask->answer.forged++;
 	}
@@ -322,7 +347,7 @@ static void merge(struct ask *ask)
 		}
 		if (family->skipped > answer->skipped)
 			answer->skipped = family->skipped;
-		no_name |= family->reply.rcode != 0;
+		no_name |= family->reply.no_name;
 		if (!family->reply.has_ttl)
 			its_ms = NONE_TTL_MS;
 		if (family->reply.count > 0 || answer->count == 0)
@@ -348,6 +373,30 @@ static void ask_answered(struct ask *ask)
 	done(context, &answer);
 }
 
+/* false: it is no answer, or says that the server failed. */
+static bool take_reply(struct ask_family *family, const uint8_t *data, size_t len)
+{
+	struct ask_reply *reply = &family->reply;
+	struct dns_addr_walk walk = { 0 };
+	struct dns_question question;
+	struct dns_records records;
+	struct dns_addr addr;
+
+	if (len < 2)
+		return false;
+	question = question_of(family->ask, family->type, data);
+	if (dns_response_match(data, len, &question) != DNS_MATCH_YES ||
+	    dns_response_parse(data, len, &question, &records) != PARSED_OK || records.cut ||
+	    (records.rcode != DNS_RCODE_NONE && records.rcode != DNS_RCODE_NXDOMAIN))
+		return false;
+	reply->no_name = records.rcode == DNS_RCODE_NXDOMAIN;
+	reply->has_ttl = records.has_ttl;
+	reply->ttl_s = records.ttl_s;
+	while (dns_records_next_addr(&records, &walk, &addr))
+		memcpy(reply->addrs[reply->count++], addr.bytes, addr.len);
+	return true;
+}
+
 static void on_reply(void *context, int status, int timeouts, unsigned char *data, int len)
 {
 	struct ask_family *family = context;
@@ -360,12 +409,10 @@ static void on_reply(void *context, int status, int timeouts, unsigned char *dat
 	family->skipped = (unsigned)timeouts;
 	family->state = FAMILY_FAILED;
 	if (data && len > 0) {
-		if (dns_reply_parse(data, (size_t)len, ask->name, family->type,
-				    &family->reply) == PARSED_OK &&
-		    (family->reply.rcode == 0 || family->reply.rcode == NXDOMAIN))
+		if (take_reply(family, data, (size_t)len))
 			family->state = FAMILY_ANSWERED;
 	} else if (status == ARES_ENOTFOUND) {  /* .onion: refused without asking */
-		family->reply = (struct dns_reply){ .rcode = NXDOMAIN };
+		family->reply = (struct ask_reply){ .no_name = true };
 		family->state = FAMILY_ANSWERED;
 	}
 }
