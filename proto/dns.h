@@ -45,7 +45,7 @@ enum {
 	DNS_ERROR_NONE = 0xffff,
 };
 
-/* Names (dns_name.c) */
+/* Names and numbers as text (dns_name.c, dns_type.c) */
 
 /* Text (dotted, a dot at its end or not, "" or "." is the root) to the wire, the case kept; any
  * byte but a dot goes into a label, there are no escapes.  Returns its length, 0: not a name. */
@@ -55,8 +55,8 @@ size_t dns_name_from_text(struct str text, uint8_t wire[DNS_NAME_MAX]);
  * dots and backslashes in labels and all that does not print as \ddd.  Returns the length. */
 size_t dns_name_to_text(const uint8_t *wire, char text[DNS_TEXT_MAX]);
 
-/* Letter i of a name on the wire becomes upper case where bit i % 256 is set, else lower: the "0x20
- * bits".  Needs nothing but random bits. */
+/* A letter at byte i of a name on the wire becomes upper case where bit i is set, else lower: the
+ * "0x20 bits".  Needs nothing but random bits. */
 void dns_name_set_case(uint8_t *wire, size_t len, const uint8_t bits[32]);
 
 /* "A", "HTTPS", "TYPE65399"; size at least 16. */
@@ -96,7 +96,7 @@ static inline struct str dns_query_name(const struct dns_query *query)
 
 enum dns_verdict dns_query_parse(const uint8_t *data, size_t len, struct dns_query *query);
 
-/* A question of ours (dns_question.c) */
+/* A question of ours (dns_query.c) */
 
 /* What we ask, and must see again in the response. */
 struct dns_question {
@@ -105,8 +105,8 @@ struct dns_question {
 	uint8_t name[DNS_NAME_MAX];     /* on the wire as sent; see dns_name_set_case() */
 };
 
-/* Class IN, RD set, and with edns an OPT of our own (1232 bytes, no options, DO clear).  Returns the
- * length. */
+/* Class IN, RD set, and with edns an OPT of our own (1232 bytes, no options, DO clear).
+ * Returns the length. */
 size_t dns_question_build(const struct dns_question *question, bool edns,
 			  uint8_t out[DNS_QUESTION_MAX]);
 
@@ -121,7 +121,7 @@ enum dns_match {
 enum dns_match dns_response_match(const uint8_t *data, size_t len,
 				  const struct dns_question *question);
 
-/* Records that belong to a name (dns_response.c, dns_records.c) */
+/* Records that belong to a name (dns_response.c, dns_data.c, dns_svcb.c, dns_records.c) */
 
 /*
  * A prepared answer: message[] is a whole response (id and flags zero, the name in lower case, no
@@ -130,13 +130,13 @@ enum dns_match dns_response_match(const uint8_t *data, size_t len,
  * copied and kept anywhere.
  */
 struct dns_records {
-	uint16_t rcode;                 /* with EDNS' upper bits; not 0 or 3: the server failed */
+	uint16_t rcode;                 /* with EDNS' upper bits; neither 0 nor 3: a failure */
 	uint16_t type;                  /* that was asked for */
 	bool cut;                       /* TC: ask again by TCP; there is nothing else here then */
 	bool has_ttl;                   /* false: a "no" without SOA, or a failure */
 	uint8_t links;                  /* CNAMEs from the question to the records */
-	uint16_t count;                 /* of the records after them; 0 with rcode 0: no such type */
-	uint16_t left_out;              /* records and hints over a limit, malformed or refused */
+	uint16_t count;                 /* of the records after them; 0 with rcode 0: no such */
+	uint16_t left_out;              /* records over a limit, malformed (SVCB) or refused */
 	uint32_t ttl_s;                 /* the least of all, or how long "no" holds; 0: without */
 	uint16_t answers_at, end_at;    /* where in message[] the records and the SOA begin */
 	uint16_t len;                   /* of message[] */
@@ -154,8 +154,8 @@ static inline size_t dns_records_size(const struct dns_records *records)
  * owns of the asked type, in class IN, whatever else the message carries and in whatever order.
  * A TTL with its top bit set is 0.  Of SVCB and HTTPS records the parameters mandatory, alpn
  * (without h3), no-default-alpn, port and the address hints are left; ech and all others are gone,
- * and a record that makes them mandatory as well.
- * PARSED_BAD: malformed, a chain too long or a loop, or too large.
+ * and a record that makes them mandatory as well; when one is malformed all are (RFC 9460 2.2).
+ * PARSED_BAD: malformed, a chain too long or a loop, or too large; *records is scratch then.
  */
 enum parsed dns_response_parse(const uint8_t *data, size_t len,
 			       const struct dns_question *question, struct dns_records *records);
@@ -191,8 +191,8 @@ struct dns_addr {
 	uint32_t ttl_s;
 };
 struct dns_addr_walk {
-	uint16_t at, next, end;         /* all 0 to begin */
-	uint8_t len;
+	uint16_t at, param_at, params_end, hint_at, hint_end; /* all 0 to begin */
+	uint8_t hint_len;
 	uint32_t ttl_s;
 };
 
@@ -206,8 +206,7 @@ unsigned dns_records_vet(struct dns_records *records, dns_keep_fn *keep, void *c
 
 /* Answers to a client (dns_answer.c) */
 
-/* How long the records may still be kept, when they are age_s old and none may be kept longer than
- * max_s: what dns_answer_build() says at least. */
+/* What becomes of TTLs: each less age_s, and at most max_s. */
 struct dns_age {
 	uint32_t age_s, max_s;
 };
@@ -234,7 +233,7 @@ struct dns_refusal {
 /* The rcode of a verdict but DNS_ASK and DNS_DROP. */
 uint16_t dns_verdict_rcode(enum dns_verdict verdict);
 
-/* Fits 512 bytes by UDP whatever is asked: the text goes first, then the SOA. */
+/* Fits 512 bytes whatever was asked.  Returns the length. */
 size_t dns_refusal_build(const struct dns_query *query, const struct dns_refusal *refusal,
 			 uint8_t out[DNS_ANSWER_MAX]);
 
