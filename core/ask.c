@@ -193,7 +193,7 @@ static int ask_try(struct ask *ask, struct server *server, unsigned how)
 	}
 	if (err < 0) {
 		if (err == -ENETUNREACH || err == -EHOSTUNREACH || err == -ECONNREFUSED)
-			server_refused(server);
+			server_refused(server, resolver->owner.loop->now_ms);
 		try_drop(try);
 		return err;
 	}
@@ -358,7 +358,7 @@ static void on_time(struct timer *timer)
 			return timer_set(ask, ASK_TRY_MS);
 	}
 	if (try)
-		server_silent(try->server, try->sent_ms);
+		server_silent(try->server, try->sent_ms, now_ms);
 	if (now_ms >= ask->deadline_ms)
 		return ask_fail(ask, true);
 	ask_go_on(ask);
@@ -402,7 +402,7 @@ void try_ended(struct try *try, enum try_end end)
 		server_heard(server, resolver->owner.loop->now_ms);
 		learn_case(try);
 	} else if (end == TRY_REFUSED) {
-		server_refused(server);
+		server_refused(server, resolver->owner.loop->now_ms);
 	}
 	try_drop(try);
 	if (!ask->open)                         /* it is just being closed */

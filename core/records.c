@@ -345,6 +345,11 @@ bool records_are_asked_by(const struct dns_query *query)
 	return own_has(query->id, query->type, query->wire, query->wire_len);
 }
 
+struct str records_name(const struct records_lookup *lookup)
+{
+	return lookup->question->key.name;
+}
+
 /* Closing */
 
 void records_cancel(struct records_lookup *lookup)

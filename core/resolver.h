@@ -57,8 +57,6 @@ struct lookup {                         /* embed it in what waits; idle: done ==
 	struct lookup *next, **link;    /* of all that wait here */
 	struct timer patience;          /* with one family, when the other has addresses */
 	uint64_t began_ms;
-	uint8_t name_len;
-	char name[255];
 };
 
 /*

@@ -86,6 +86,8 @@ enum joined question_join(struct resolver *resolver, const struct record_key *ke
 			  struct record_entry **known);
 /* Ask again, nobody waits. */
 void question_refresh(struct resolver *resolver, const struct record_key *key);
+/* What it waits for, or is just being told. */
+struct str records_name(const struct records_lookup *lookup);
 /* Stop waiting: done() does not come any more, the owner is released. */
 void records_cancel(struct records_lookup *lookup);
 /* The resolver is being closed, under no lock: its lookups are dropped, its questions fail. */

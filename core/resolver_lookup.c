@@ -16,6 +16,7 @@ enum {
 #define shared resolver_shared
 
 struct found {
+	uint64_t hash;                  /* of the name */
 	struct record_key keys[2];
 	struct record_entry *entries[2];        /* NULL: nothing is known */
 };
@@ -24,10 +25,9 @@ static const uint16_t types[2] = { DNS_TYPE_A, DNS_TYPE_AAAA };
 
 static void find(struct found *found, struct str name, uint64_t now_ms)
 {
-	uint64_t hash = record_hash(shared.table, name);
-
+	found->hash = record_hash(shared.table, name);
 	for (unsigned i = 0; i < 2; i++) {
-		found->keys[i] = record_key(hash, name, types[i]);
+		found->keys[i] = record_key(found->hash, name, types[i]);
 		found->entries[i] = record_find(shared.table, &found->keys[i], now_ms);
 	}
 }
@@ -113,8 +113,7 @@ static const struct answer *answer_of(struct resolver *resolver, const struct fo
 	uint64_t now_ms = resolver->owner.loop->now_ms;
 	const union addr *addrs[2] = { 0 }, *recent[2] = { 0 };
 	unsigned counts[2] = { 0 }, recent_counts[2] = { 0 };
-	struct record_key https = record_key(record_hash(shared.table, found->keys[0].name),
-					     found->keys[0].name, DNS_TYPE_HTTPS);
+	struct record_key https = record_key(found->hash, found->keys[0].name, DNS_TYPE_HTTPS);
 	struct answer *answer = &resolver->answer;
 	bool failed = false, no_name = false;
 
@@ -145,11 +144,6 @@ static const struct answer *answer_of(struct resolver *resolver, const struct fo
 
 /* Waiting */
 
-static struct str name_of(const struct lookup *lookup)
-{
-	return (struct str){ lookup->name, lookup->name_len };
-}
-
 static void lookup_unlink(struct lookup *lookup)
 {
 	*lookup->link = lookup->next;
@@ -177,9 +171,11 @@ static void lookup_tell(struct lookup *lookup, const struct found *found)
 static void on_patience(struct timer *timer)
 {
 	struct lookup *lookup = container_of(timer, struct lookup, patience);
+	unsigned waits = lookup->families[0].done ? 0 : 1;
 	struct found found;
 
-	find(&found, name_of(lookup), lookup->resolver->owner.loop->now_ms);
+	find(&found, records_name(&lookup->families[waits]),
+	     lookup->resolver->owner.loop->now_ms);
 	lookup_tell(lookup, &found);
 }
 
@@ -194,14 +190,18 @@ static void patience_set(struct lookup *lookup, const struct found *found)
 		timer_arm(&loop->timers, &lookup->patience, loop->now_ms + FAMILY_WAIT_MS);
 }
 
-static void family_in(struct lookup *lookup)
+static void family_in(struct lookup *lookup, const struct records_lookup *family)
 {
 	uint64_t now_ms = lookup->resolver->owner.loop->now_ms;
-	struct found found;
+	struct found found, in;
 
-	find(&found, name_of(lookup), now_ms);
+	find(&found, records_name(family), now_ms);
+	in = found;
+	for (unsigned i = 0; i < 2; i++)
+		if (lookup->families[i].done)   /* what it is asked anew for says nothing */
+			in.entries[i] = NULL;
 	if ((!lookup->families[0].done && !lookup->families[1].done) ||
-	    is_enough(&found, now_ms, lookup->began_ms))
+	    is_enough(&in, now_ms, lookup->began_ms))
 		lookup_tell(lookup, &found);
 	else
 		patience_set(lookup, &found);
@@ -210,22 +210,20 @@ static void family_in(struct lookup *lookup)
 static void on_a(struct records_lookup *family, const struct records *records)
 {
 	(void)records;                          /* in the table, with the other's */
-	family_in(container_of(family, struct lookup, families[0]));
+	family_in(container_of(family, struct lookup, families[0]), family);
 }
 
 static void on_aaaa(struct records_lookup *family, const struct records *records)
 {
 	(void)records;
-	family_in(container_of(family, struct lookup, families[1]));
+	family_in(container_of(family, struct lookup, families[1]), family);
 }
 
-static void lookup_begin(struct lookup *lookup, struct resolver *resolver, struct str name)
+static void lookup_begin(struct lookup *lookup, struct resolver *resolver)
 {
 	lookup->resolver = resolver;
 	lookup->patience = (struct timer){ .fire = on_patience };
 	lookup->began_ms = resolver->owner.loop->now_ms;
-	lookup->name_len = (uint8_t)name.len;
-	memcpy(lookup->name, name.at, name.len);
 	for (unsigned i = 0; i < 2; i++)
 		lookup->families[i] = (struct records_lookup){ .owner = &resolver->owner };
 }
@@ -266,7 +264,6 @@ const struct answer *resolver_lookup(struct resolver *resolver, struct str name,
 	struct found found;
 
 	assert(lookup->done == NULL && !resolver->owner.closing);
-	assert(name.len > 0 && name.len <= sizeof(lookup->name));
 	resolver_add(resolver, RESOLVER_LOOKUPS, 1);
 	find(&found, name, now_ms);
 	if (is_enough(&found, now_ms, NEVER)) {
@@ -276,7 +273,7 @@ const struct answer *resolver_lookup(struct resolver *resolver, struct str name,
 				question_refresh(resolver, &found.keys[i]);
 		return answer_of(resolver, &found, NEVER);
 	}
-	lookup_begin(lookup, resolver, name);
+	lookup_begin(lookup, resolver);
 	if (!lookup_ask(lookup, &found))
 		return answer_of(resolver, &found, NEVER);
 	lookup->done = done;

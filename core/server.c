@@ -46,15 +46,18 @@ void server_heard(struct server *server, uint64_t now_ms)
 		atomic_store_explicit(&server->dead, false, memory_order_relaxed);
 }
 
-void server_silent(struct server *server, uint64_t asked_ms)
+void server_silent(struct server *server, uint64_t asked_ms, uint64_t now_ms)
 {
 	if (atomic_load_explicit(&server->heard_ms, memory_order_relaxed) < asked_ms)
-		server_refused(server);
+		server_refused(server, now_ms);
 }
 
-void server_refused(struct server *server)
+void server_refused(struct server *server, uint64_t now_ms)
 {
-	atomic_store_explicit(&server->dead, true, memory_order_relaxed);
+	if (atomic_exchange_explicit(&server->dead, true, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&server->probe_at_ms, now_ms + SERVER_PROBE_MS,
+			      memory_order_relaxed);
 }
 
 bool server_wants_probe(struct server *server, uint64_t now_ms)

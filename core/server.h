@@ -44,8 +44,8 @@ void servers_order(struct servers *servers, uint8_t order[UPSTREAMS_MAX]);
 /* It answered. */
 void server_heard(struct server *server, uint64_t now_ms);
 /* What was asked at asked_ms had its time: dead unless it has answered others since. */
-void server_silent(struct server *server, uint64_t asked_ms);
-void server_refused(struct server *server);
+void server_silent(struct server *server, uint64_t asked_ms, uint64_t now_ms);
+void server_refused(struct server *server, uint64_t now_ms);
 /* Shall the caller ask a dead one too?  True for one of all in SERVER_PROBE_MS. */
 bool server_wants_probe(struct server *server, uint64_t now_ms);
 
