@@ -51,6 +51,8 @@ int learn_queue(struct learn *learn, learn_fn *done);
 /* The control thread's eventfd, readable when learn_take() has something; opened by the first call
  * and the same ever after.  -errno. */
 int learn_fd(void);
+/* The same, -1 when it has not been opened; for workers, which keep it. */
+int learn_fd_opened(void);
 /* Control thread: all that wait, linked by next in the order of submission, and the eventfd read
  * empty.  NULL: nothing. */
 struct learn *learn_take(void);

@@ -66,8 +66,9 @@ struct records_lookup {                 /* embed it in what waits; idle: done ==
 	struct owner *owner;            /* held while the lookup waits */
 	records_fn *done;
 	struct resolver *resolver;      /* private from here on */
-	struct records_lookup *next;
+	struct records_lookup *next, **link;    /* among those who wait, or are to be told */
 	struct question *question;
+	bool answered;                  /* to be told */
 };
 
 /*

@@ -1,8 +1,8 @@
 /* resolve.c - one name asked of given servers, through c-ares, on an epoll descriptor of its own.
  *
- * Of c-ares we use ares_query(), as core/ask.c does: absolute names, no search list, no hosts file,
- * no environment; a channel, and with it ports, for each question; and we read the answers
- * ourselves.  core/ask.c needs a loop, which neither the control thread nor a health check has. */
+ * Of c-ares we use ares_query(): absolute names, no search list, no hosts file, no environment; a
+ * channel, and with it ports, for each question; and we read the answers ourselves.  The resolver
+ * of core needs a loop, which neither the control thread nor a health check has. */
 #include "health/resolve.h"
 
 #include <assert.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/channel.h"
+#include "health/channel.h"
 #include "proto/dns.h"
 #include "proto/hostname.h"
 
