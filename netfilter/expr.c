@@ -380,23 +380,29 @@ void expr_ct_reply(struct rule *rule)
 	rule_say(rule, "ct direction reply");
 }
 
-/* Is any of these bits set? */
-static void ct_bits(struct rule *rule, uint32_t key, uint32_t bits)
+/* NFT_CMP_NEQ: is any of these bits set?  NFT_CMP_EQ: is none? */
+static void ct_bits(struct rule *rule, uint32_t key, uint32_t how, uint32_t bits)
 {
 	load_ct(rule, key);
 	mask(rule, &bits, sizeof(bits));
-	compare_u32(rule, NFT_CMP_NEQ, 0);
+	compare_u32(rule, how, 0);
 }
 
 void expr_ct_dnat(struct rule *rule)
 {
-	ct_bits(rule, NFT_CT_STATUS, IPS_DST_NAT);
+	ct_bits(rule, NFT_CT_STATUS, NFT_CMP_NEQ, IPS_DST_NAT);
 	rule_say(rule, "ct status dnat");
+}
+
+void expr_ct_not_snat(struct rule *rule)
+{
+	ct_bits(rule, NFT_CT_STATUS, NFT_CMP_EQ, IPS_SRC_NAT);
+	rule_say(rule, "ct status ! snat");
 }
 
 void expr_ct_new(struct rule *rule)
 {
-	ct_bits(rule, NFT_CT_STATE, STATE_NEW);
+	ct_bits(rule, NFT_CT_STATE, NFT_CMP_NEQ, STATE_NEW);
 	rule_say(rule, "ct state new");
 }
 
@@ -409,12 +415,12 @@ void expr_ct_not_new(struct rule *rule)
 
 void expr_ct_established(struct rule *rule)
 {
-	ct_bits(rule, NFT_CT_STATE, STATE_ESTABLISHED);
+	ct_bits(rule, NFT_CT_STATE, NFT_CMP_NEQ, STATE_ESTABLISHED);
 	rule_say(rule, "ct state established");
 }
 
 void expr_ct_invalid(struct rule *rule)
 {
-	ct_bits(rule, NFT_CT_STATE, STATE_INVALID);
+	ct_bits(rule, NFT_CT_STATE, NFT_CMP_NEQ, STATE_INVALID);
 	rule_say(rule, "ct state invalid");
 }

@@ -26,6 +26,21 @@ static void out_ours(struct table *table, const struct nft_rules *rules)
 	expr_accept(rule);
 }
 
+/* oif "lo" ct direction reply ct status ! snat accept
+ * What our listeners answer, and every other answer on loopback, without a look-up.  Where a flow
+ * has source NAT (another's) its answers are sent elsewhere than their sender asked for, and the
+ * interface would be a lie; without, lo is where they go.  Nothing below refuses an answer that
+ * stays on lo: our own ports and takers-over are judged by their side of the flow. */
+static void out_answers(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_to_lo(rule);
+	expr_ct_reply(rule);
+	expr_ct_not_snat(rule);
+	expr_accept(rule);
+}
+
 /* ip daddr 127.0.0.1 tcp dport @own_ports ct status dnat accept
  * Not by interface: after a redirect the packet still shows the one it would have left by. */
 static void out_redirected(struct table *table)
@@ -232,6 +247,7 @@ void table_add_out(struct table *table, const struct nft_rules *rules, bool inbo
 {
 	table_add_chain(table, &out);
 	out_ours(table, rules);
+	out_answers(table);
 	out_redirected(table);
 	out_own_ports(table);
 	out_loopback(table);

@@ -278,6 +278,24 @@ def test_anothers_rule_cannot_turn_loopback_into_a_way_out(net):
     assert arriving.arrived() == []
 
 
+@pytest.mark.parametrize("inbound", ["any", "none"])
+def test_anothers_rule_cannot_turn_an_answer_on_loopback_into_a_way_out(net, inbound):
+    """The question came from outside, under an address of ours: its answer starts on lo."""
+    v4 = socket.AF_INET
+    net.install(f"inbound={inbound}")
+    net.box.nft(f"""table ip other {{ chain in {{ type nat hook input priority 100;
+        ip saddr {OUTSIDE[v4]} udp dport {EPHEMERAL} snat to {BOX[v4]}:5432-6432
+        }}\n}}""")
+    server = net.bound(net.box, v4, BOX[v4], EPHEMERAL)
+    client = net.bound(net.outside, v4, OUTSIDE[v4], 0)
+    client.sendto(b"question", (BOX[v4], EPHEMERAL))
+    data, peer = server.recvfrom(9)
+    assert peer[0] == BOX[v4]
+    arriving = net.sniff()
+    assert send_refusal(server, b"secret", peer) in PROHIBITED
+    assert arriving.arrived() == []
+
+
 # Inbound
 
 def visit(net, family, port):
