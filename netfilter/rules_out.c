@@ -41,8 +41,9 @@ static void out_answers(struct table *table)
 	expr_accept(rule);
 }
 
-/* ip daddr 127.0.0.1 tcp dport @own_ports ct status dnat accept
- * Not by interface: after a redirect the packet still shows the one it would have left by. */
+/* ip daddr 127.0.0.1 ct status dnat accept
+ * Not by interface: after a redirect the packet still shows the one it would have left by.  Where
+ * it goes now it stays in this namespace, whoever sent it there. */
 static void out_redirected(struct table *table)
 {
 	const union addr v4 = { .v4 = { .sin_family = AF_INET,
@@ -54,7 +55,6 @@ static void out_redirected(struct table *table)
 		struct rule *rule = table_add_rule(table, &out);
 
 		expr_daddr(rule, i == 0 ? &v4 : &v6);
-		expr_dport_in(rule, IPPROTO_TCP, table->names->own_ports);
 		expr_ct_dnat(rule);
 		expr_accept(rule);
 	}
