@@ -7,27 +7,11 @@ import socket
 
 import pytest
 
-from rules import (ALLOWED, BOX, LISTED, LOOPBACK, MARK, OUTSIDE, PATIENCE, UID, as_uid, net,
-                   original_destination, rules, tcp_syn)  # noqa: F401, net and rules are fixtures
+from rules import (ALLOWED, BOX, LISTED, LOOPBACK, MARK, OUTSIDE, PATIENCE, PROHIBITED, REFUSED,
+                   UID, as_uid, families, net, original_destination, refusal, rules, send_refusal,
+                   tcp_syn)  # noqa: F401, net and rules are fixtures
 
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["v4", "v6"])
-REFUSED = errno.ECONNREFUSED
-PROHIBITED = {errno.EPERM, errno.EACCES, errno.EHOSTUNREACH}
 EPHEMERAL = 40000                       # where Linux takes source ports from
-
-
-def refusal(made, address):
-    """The errno with which a connection is refused; fails when it is not."""
-    error = made.connect_ex(address)
-    assert error != 0, "connected"
-    return error
-
-
-def send_refusal(made, data, address):
-    """The errno with which a datagram is refused."""
-    with pytest.raises(OSError) as failure:
-        made.sendto(data, address)
-    return failure.value.errno
 
 
 def connection(net, family, address=OUTSIDE, port=9999):
@@ -275,6 +259,24 @@ def test_anothers_rule_cannot_turn_loopback_into_a_way_out(net):
     arriving = net.sniff()
     made = net.make(net.box, socket.AF_INET)
     assert refusal(made, (BOX[socket.AF_INET], 5432)) == REFUSED
+    assert arriving.arrived() == []
+
+
+@pytest.mark.parametrize("inbound", ["any", "none"])
+def test_anothers_rule_cannot_turn_an_answer_on_loopback_into_a_way_out(net, inbound):
+    """The question came from outside, under an address of ours: its answer starts on lo."""
+    v4 = socket.AF_INET
+    net.install(f"inbound={inbound}")
+    net.box.nft(f"""table ip other {{ chain in {{ type nat hook input priority 100;
+        ip saddr {OUTSIDE[v4]} udp dport {EPHEMERAL} snat to {BOX[v4]}:5432-6432
+        }}\n}}""")
+    server = net.bound(net.box, v4, BOX[v4], EPHEMERAL)
+    client = net.bound(net.outside, v4, OUTSIDE[v4], 0)
+    client.sendto(b"question", (BOX[v4], EPHEMERAL))
+    data, peer = server.recvfrom(9)
+    assert peer[0] == BOX[v4]
+    arriving = net.sniff()
+    assert send_refusal(server, b"secret", peer) in PROHIBITED
     assert arriving.arrived() == []
 
 
