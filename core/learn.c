@@ -12,6 +12,7 @@ int (*learn_submit)(struct learn *learn, learn_fn *done);
 static _Atomic(struct learn *) queue;   /* the last submitted first */
 static _Atomic unsigned waiting;        /* submitted, not yet completed */
 static _Atomic int wake_fd = -1;
+static _Atomic bool closed;
 
 /* On the loop of its owner. */
 static void on_completed(struct post *post)
@@ -47,6 +48,8 @@ int learn_queue(struct learn *learn, learn_fn *done)
 							memory_order_relaxed));
 	if (!first)
 		(void)!write(atomic_load(&wake_fd), &one, sizeof(one));
+	if (atomic_load(&closed))               /* nobody else will */
+		learn_complete(learn_take(), -ECANCELED);
 	return 0;
 }
 
@@ -89,4 +92,10 @@ void learn_complete(struct learn *list, int result)
 		loop_post(list->owner->loop, &list->post);      /* it is the worker's again */
 		list = next;
 	}
+}
+
+void learn_close(void)
+{
+	atomic_store(&closed, true);
+	learn_complete(learn_take(), -ECANCELED);
 }

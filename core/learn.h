@@ -18,7 +18,7 @@ enum {
 	LEARNS_MAX = 4096,              /* waiting, of all workers; what is beyond is refused */
 };
 
-struct learned {                        /* plain bytes, comparable: zero what is not used */
+struct learn_item {                     /* plain bytes, comparable: zero what is not used */
 	union addr addr;                /* port 0 */
 	uint8_t protocol;               /* IPPROTO_TCP, IPPROTO_UDP; 0: every one, no ports */
 	uint16_t first_port, last_port; /* inclusive; 0, 0: every port */
@@ -34,14 +34,15 @@ struct learn {
 	struct owner *owner;            /* held while the learn waits */
 	learn_fn *done;                 /* 0: in the kernel; -errno: it is not, do not answer */
 	struct str name;                /* the policy entry's business: for forgetting */
-	const struct learned *items;
+	const struct learn_item *items;
 	unsigned count;
 	struct learn *next;             /* private from here on */
 	int result;
 	struct post post;
 };
 
-/* NULL: not dns-strict, nothing to wait for.  Set before workers start: learn_queue() or a test's. */
+/* NULL: not dns-strict, nothing to wait for.  Set before workers start: learn_queue(), or a
+ * test's. */
 extern int (*learn_submit)(struct learn *learn, learn_fn *done);
 
 /* Worker.  0 and done() comes later on the loop of the learn's owner (not when the owner is closing
@@ -58,5 +59,7 @@ int learn_fd_opened(void);
 struct learn *learn_take(void);
 /* Control thread: tell each of them how it went.  The list is gone then. */
 void learn_complete(struct learn *list, int result);
+/* Nobody takes any more: what waits, and whatever comes, fails with -ECANCELED.  Any thread. */
+void learn_close(void);
 
 #endif
