@@ -114,6 +114,7 @@ static void on_other_family(struct records_lookup *lookup, const struct records 
 /* An unlisted name: addresses that the policy lists, if there are any.  True: it still waits. */
 static bool finish_by_address(struct dns_ask *ask, const struct records *records)
 {
+	struct dns_age age = records_age(records, dns_ask_loop(ask)->now_ms);
 	struct dns_outcome outcome = { .records = records };
 	const struct dns_records *answer;
 	bool listed = dns_has_listed(records);
@@ -127,7 +128,7 @@ static bool finish_by_address(struct dns_ask *ask, const struct records *records
 	}
 	if (listed) {
 		(void)dns_judge_answer(ask, records, &answer, &outcome);
-		dns_answer_records(ask, answer, records_age(records, dns_ask_loop(ask)->now_ms), &outcome);
+		dns_answer_records(ask, answer, age, &outcome);
 		return false;
 	}
 	records = look_at_other_family(ask);
@@ -160,7 +161,8 @@ static bool finish(struct dns_ask *ask, const struct records *records)
 		return false;
 	}
 	if (!dns_judge_answer(ask, records, &answer, &outcome)) {
-		dns_answer_servfail(ask, DNS_ERROR_PROHIBITED, reason_slug(outcome.reason), &outcome);
+		dns_answer_servfail(ask, DNS_ERROR_PROHIBITED, reason_slug(outcome.reason),
+				    &outcome);
 		return false;
 	}
 	if (outcome.left_out > 0 && answer->count == 0) {

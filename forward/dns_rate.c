@@ -1,6 +1,6 @@
 /* dns_rate.c - how many questions somebody may ask.
  *
- * A bucket is one number: the time at which it is full again (GCRA).  Set-associative, as CPU caches
+ * A bucket is one number: the time at which it is full again (GCRA).  Set-associative, as caches
  * are.  Two workers that take the last token, or a place, at the same moment may both get it: the
  * limit is that exact, and no lock is needed. */
 #include "forward/dns_rate.h"

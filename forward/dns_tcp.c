@@ -280,7 +280,7 @@ void dns_tcp_open(struct dns *dns, int fd)
 	conn->timer.fire = on_timer;
 	if (getpeername(fd, &conn->src.sa, &len) < 0)
 		conn->src.sa.sa_family = 0;
-	/* Whoever speaks to the listener itself is refused by the kernel; in a test it may be so. */
+	/* The kernel refuses who speaks to the listener itself; in a test it may be so. */
 	if (!settings->original_destination ||
 	    !settings->original_destination(fd, conn->src.sa.sa_family, &conn->dst))
 		conn->dst.sa.sa_family = 0;

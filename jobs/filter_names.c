@@ -254,14 +254,14 @@ void filter_names_tell(const struct running *running)
 	const char *note = NULL;
 
 	if (running->rules.dns_port == 0)
-		note = "HTTPS_MODE_DNS=pass: a resolver on loopback is not filtered, names that the "
-		       "workload asks it for leave this namespace";
+		note = "HTTPS_MODE_DNS=pass: a resolver on loopback is not filtered, names that "
+		       "the workload asks it for leave this namespace";
 	else if (running->rules.mode == NFT_DNS)
-		note = "FILTER_MODE=dns judges names alone: whoever knows an address, or finds one by "
-		       "DNS over HTTPS, gets there; dns-strict and https do not have this hole";
+		note = "FILTER_MODE=dns judges names alone: whoever knows an address, or finds "
+		       "one by DNS over HTTPS, gets there; dns-strict and https have no such hole";
 	else if (running->rules.mode == NFT_DNS_STRICT)
-		note = "FILTER_MODE=dns-strict opens the addresses of allowed names: another name on "
-		       "the same address, as at a CDN, is open with it";
+		note = "FILTER_MODE=dns-strict opens the addresses of allowed names: another name "
+		       "on the same address, as at a CDN, is open with it";
 	if (note)
 		log_warn("startup.dns", log_str("note", note));
 	tell_listeners(running);
@@ -280,8 +280,9 @@ void filter_names_check_policy(const struct running *running, const struct polic
 	if (!policy->ports)
 		return;
 	if (running->rules.mode == NFT_DNS) {
-		log_warn("policy.ports_ignored", log_str("note", "FILTER_MODE=dns judges names alone: "
-			 "the ports of entries are not enforced; dns-strict and https do that"));
+		log_warn("policy.ports_ignored", log_str("note", "FILTER_MODE=dns judges names "
+			 "alone: the ports of entries are not enforced; dns-strict and https do "
+			 "that"));
 		return;
 	}
 	if (running->rules.mode != NFT_HTTPS)
@@ -292,8 +293,9 @@ void filter_names_check_policy(const struct running *running, const struct polic
 		if (is_of_use(policy, i) || ++noted > NOTED_ENTRIES_MAX)
 			continue;
 		log_warn("policy.unused_entry", log_str("entry", pattern),
-			 log_str("note", "FILTER_MODE=https carries TLS on port 443 and HTTP on port "
-				 "80 only: the ports of this entry stay closed; use dns-strict"));
+			 log_str("note", "FILTER_MODE=https carries TLS on port 443 and HTTP on "
+				 "port 80 only: the ports of this entry stay closed; use "
+				 "dns-strict"));
 	}
 	if (noted > NOTED_ENTRIES_MAX)
 		log_warn("policy.unused_entry", log_uint("count", noted - NOTED_ENTRIES_MAX),

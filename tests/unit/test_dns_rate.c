@@ -101,14 +101,12 @@ static void many_others_do_not_give_a_busy_one_a_new_budget(void **state)
 
 int main(void)
 {
+#define test(function) cmocka_unit_test_setup_teardown(function, begin, end)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_client_may_ask_a_burst_then_so_many_a_second, begin,
-						end),
-		cmocka_unit_test_setup_teardown(the_smallest_rate_is_one_a_second, begin, end),
-		cmocka_unit_test_setup_teardown(an_address_that_costs_nothing_is_no_new_client, begin,
-						end),
-		cmocka_unit_test_setup_teardown(many_others_do_not_give_a_busy_one_a_new_budget,
-						begin, end),
+		test(a_client_may_ask_a_burst_then_so_many_a_second),
+		test(the_smallest_rate_is_one_a_second),
+		test(an_address_that_costs_nothing_is_no_new_client),
+		test(many_others_do_not_give_a_busy_one_a_new_budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
