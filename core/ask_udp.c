@@ -155,12 +155,14 @@ static void port_renew(struct resolver *resolver, const struct server *server)
 {
 	struct udp_port *port = port_shared(resolver, server);
 
-	if (port && resolver->udp.pools[server->index].count * 2 > UDP_SHARE_MAX / server->set_size) {
-		if (port->waiting == 0)
-			port_close(resolver, port);
-		else
-			port_retire(&resolver->udp, port);
-	}
+	unsigned count = resolver->udp.pools[server->index].count;
+
+	if (!port || count * 2 <= UDP_SHARE_MAX / server->set_size)
+		return;
+	if (port->waiting == 0)
+		port_close(resolver, port);
+	else
+		port_retire(&resolver->udp, port);
 }
 
 static int port_choose(struct resolver *resolver, struct server *server, struct udp_port **port)

@@ -41,8 +41,8 @@ struct learn {
 	struct post post;
 };
 
-/* NULL: not dns-strict, nothing to wait for.  Set before workers start: learn_queue(), or a
- * test's. */
+/* NULL: not dns-strict, nothing to wait for.  Set before workers start: learn_queue(), or what a
+ * test has. */
 extern int (*learn_submit)(struct learn *learn, learn_fn *done);
 
 /* Worker.  0 and done() comes later on the loop of the learn's owner (not when the owner is closing

@@ -221,7 +221,8 @@ static struct lifetime lifetime_of(struct record_table *table, const struct reco
 	ttl_ms = (uint64_t)news->block->ttl_s * 1000;
 	if (news->block->rcode != 0 || news->block->count == 0) {
 		most = most < RECORDS_NONE_MAX_MS ? most : RECORDS_NONE_MAX_MS;
-		life.fresh_ms = clamp(news->block->has_ttl ? ttl_ms : NONE_MS, RECORDS_MIN_MS, most);
+		life.fresh_ms = clamp(news->block->has_ttl ? ttl_ms : NONE_MS, RECORDS_MIN_MS,
+				      most);
 		life.dial_ms = life.fresh_ms;
 		return life;
 	}

@@ -1,5 +1,6 @@
 /* resolver.h - names to addresses, on top of what the servers say about A and AAAA (records.h),
- * and the resolver itself: whom it asks, one for each worker (decisions.md 12, 13; security.md 3.5).
+ * and the resolver itself: whom it asks, one for each worker (decisions.md 12, 13; security.md
+ * 3.5).
  *
  * A cached name costs two hash lookups without a lock or an allocation. */
 #ifndef CORE_RESOLVER_H

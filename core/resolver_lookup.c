@@ -44,14 +44,17 @@ static bool has_addrs(const struct record_entry *entry, uint64_t now_ms, uint64_
 	return is_good(entry, now_ms, since_ms) && entry->records.count > 0;
 }
 
+/* "No such type" holds as long as the other's addresses do: both are asked anew together, so that a
+ * busy name without one of them never waits for it. */
 static bool is_known(const struct found *found, unsigned i, uint64_t now_ms, uint64_t since_ms)
 {
 	const struct record_entry *entry = found->entries[i];
 
-	return is_good(entry, now_ms, since_ms) ||
-	       (entry && entry->records.failed &&
-		now_ms < entry->records.learned_ms + PARTIAL_MS &&
-		has_addrs(found->entries[!i], now_ms, since_ms));
+	if (is_good(entry, now_ms, since_ms))
+		return true;
+	if (!entry || entry->records.count > 0 || !has_addrs(found->entries[!i], now_ms, since_ms))
+		return false;
+	return !entry->records.failed || now_ms < entry->records.learned_ms + PARTIAL_MS;
 }
 
 static bool says_no_name(const struct record_entry *entry, uint64_t now_ms, uint64_t since_ms)
@@ -257,6 +260,17 @@ static bool lookup_ask(struct lookup *lookup, struct found *found)
 	return joined;
 }
 
+static void refresh(struct resolver *resolver, const struct found *found, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (!found->entries[i] || !record_wants_refresh(found->entries[i], now_ms))
+			continue;
+		question_refresh(resolver, &found->keys[i]);
+		if (found->entries[!i] && found->entries[!i]->records.count == 0)
+			question_refresh(resolver, &found->keys[!i]);
+	}
+}
+
 const struct answer *resolver_lookup(struct resolver *resolver, struct str name,
 				     struct lookup *lookup, lookup_fn *done)
 {
@@ -268,9 +282,7 @@ const struct answer *resolver_lookup(struct resolver *resolver, struct str name,
 	find(&found, name, now_ms);
 	if (is_enough(&found, now_ms, NEVER)) {
 		resolver_add(resolver, RESOLVER_HITS, 1);
-		for (unsigned i = 0; i < 2; i++)
-			if (found.entries[i] && record_wants_refresh(found.entries[i], now_ms))
-				question_refresh(resolver, &found.keys[i]);
+		refresh(resolver, &found, now_ms);
 		return answer_of(resolver, &found, NEVER);
 	}
 	lookup_begin(lookup, resolver);

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dnsclient import Answer, DnsClient, frame, question, receive, receive_exactly
+from dnsstub import Answer, DnsClient, frame, question, receive, receive_exactly
 from fakedns import name_bytes, record
 from internet import ATTACKER, ORIGIN, ORIGIN6, RESOLVER
 from ringfence import until

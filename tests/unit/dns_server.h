@@ -38,6 +38,7 @@ struct dns_server {
 	unsigned conn_count;            /* accepted so far */
 	bool close_conns;               /* after each answer */
 	bool forgets_case;              /* answers in lower case, whatever was asked */
+	const char *unlogged;           /* names that begin so are not logged */
 	pthread_t thread;
 	dns_answer_fn *answer;
 	pthread_mutex_t lock;           /* of the log */
@@ -86,6 +87,15 @@ static inline void dns_server_go_on(struct dns_server *server)
 	pthread_mutex_unlock(&server->lock);
 }
 
+static inline void dns_server_note(struct dns_server *server, struct dns_asked *asked)
+{
+	asked->nth = dns_server_count(server, asked->name, asked->type) + 1;
+	pthread_mutex_lock(&server->lock);
+	assert(server->asked_count < DNS_SERVER_LOG);
+	server->log[server->asked_count++] = *asked;
+	pthread_mutex_unlock(&server->lock);
+}
+
 /* The reply's question as it was asked, its case too, if it is the same name. */
 static inline void dns_server_echo(struct dns_server *server, struct dns_bytes *reply)
 {
@@ -123,10 +133,9 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 	asked.id = (uint16_t)(data[0] << 8 | data[1]);
 	asked.edns = data[11] != 0;
 	asked.type = (uint16_t)(data[at + 1] << 8 | data[at + 2]);
-	asked.nth = dns_server_count(server, asked.name, asked.type) + 1;
+	if (!server->unlogged || strncmp(asked.name, server->unlogged, strlen(server->unlogged)))
+		dns_server_note(server, &asked);
 	pthread_mutex_lock(&server->lock);
-	assert(server->asked_count < DNS_SERVER_LOG);
-	server->log[server->asked_count++] = asked;
 	pthread_cond_broadcast(&server->changed);
 	while (server->held)
 		pthread_cond_wait(&server->changed, &server->lock);

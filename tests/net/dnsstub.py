@@ -1,4 +1,4 @@
-"""dnsclient.py - a stub resolver in a namespace: questions made byte by byte, answers taken apart.
+"""dnsstub.py - a stub resolver in a namespace: questions made byte by byte, answers taken apart.
 
     dns = DnsClient(net.client)
     dns.ask("allowed.test").addrs == ["203.0.113.7"]
