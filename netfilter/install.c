@@ -299,7 +299,9 @@ static int install_once(struct nft *nft, const struct nft_rules *rules,
 	if (err < 0)
 		return nft_fail(nft, err, "cannot read the ruleset's generation");
 	err = ours ? swap(nft, table, &generation) : replace(nft, table, &generation);
-	return err < 0 ? err : remember(nft, table, rules ? rules->mode : NFT_HTTPS, side, generation);
+	if (err < 0)
+		return err;
+	return remember(nft, table, rules ? rules->mode : NFT_HTTPS, side, generation);
 }
 
 /* What is open now, to be put in again; with the ports of these rules. */

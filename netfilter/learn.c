@@ -20,8 +20,8 @@
 
 enum {
 	LEARN_TRIES = 20,
-	SLACK_PART = 8,                 /* renewed for an eighth more than asked for, and a second: */
-	SLACK_MS = 1000,                /* not at every answer */
+	SLACK_PART = 8,                 /* renewed for an eighth more than asked for, */
+	SLACK_MS = 1000,                /* and a second: not at every answer */
 };
 
 /* What a batch asks the kernel for. */

@@ -237,7 +237,8 @@ static void claim_cut(struct learned_table *table, struct claim *claim)
 void learned_cut(struct learned_table *table, const struct learned_ports *ports, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct port_cuts *cuts = ports[i].protocol == IPPROTO_TCP ? &table->tcp : &table->udp;
+		bool tcp = ports[i].protocol == IPPROTO_TCP;
+		struct port_cuts *cuts = tcp ? &table->tcp : &table->udp;
 		uint32_t ends[] = { ports[i].range.first, ports[i].range.last + 1u };
 
 		for (int j = 0; j < 2; j++)

@@ -1,4 +1,4 @@
-/* rules.c - the table, and the rules of its small chains; rules_nat.c and rules_out.c have the rest.
+/* rules.c - the table and the rules of its small chains; rules_nat.c and rules_out.c hold the rest.
  * Each builder opens with the line it makes, as `nft list` writes it; M and U are the mark and user
  * id of our own sockets.
  *
