@@ -92,11 +92,17 @@ static void load_meta(struct rule *rule, uint32_t key)
 		{ NFTNL_EXPR_META_KEY, key }, { NFTNL_EXPR_META_DREG, NFT_REG_1 } });
 }
 
-static void load_payload(struct rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+static void load_payload_into(struct rule *rule, uint32_t reg, uint32_t base, uint32_t offset,
+			      uint32_t len)
 {
 	expr_numbers(rule, "payload", (struct expr_number[4]){
 		{ NFTNL_EXPR_PAYLOAD_BASE, base }, { NFTNL_EXPR_PAYLOAD_OFFSET, offset },
-		{ NFTNL_EXPR_PAYLOAD_LEN, len }, { NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1 } });
+		{ NFTNL_EXPR_PAYLOAD_LEN, len }, { NFTNL_EXPR_PAYLOAD_DREG, reg } });
+}
+
+static void load_payload(struct rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+{
+	load_payload_into(rule, NFT_REG_1, base, offset, len);
 }
 
 static void load_ct(struct rule *rule, uint32_t key)
@@ -268,14 +274,14 @@ void expr_daddr_not_unicast(struct rule *rule)
 	rule_say(rule, "fib daddr type != unicast");
 }
 
-void expr_tcp_dport(struct rule *rule, uint16_t port)
+void expr_dport(struct rule *rule, uint8_t protocol, uint16_t port)
 {
 	uint16_t wire = htons(port);
 
-	rule_depend_on_protocol(rule, IPPROTO_TCP);
+	rule_depend_on_protocol(rule, protocol);
 	load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TH_DPORT, 2);
 	compare(rule, NFT_CMP_EQ, &wire, sizeof(wire));
-	rule_say(rule, "tcp dport %u", port);
+	rule_say(rule, "%s dport %u", protocol == IPPROTO_TCP ? "tcp" : "udp", port);
 }
 
 void expr_dport_in(struct rule *rule, uint8_t protocol, const char *set)
@@ -284,6 +290,20 @@ void expr_dport_in(struct rule *rule, uint8_t protocol, const char *set)
 	load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TH_DPORT, 2);
 	lookup(rule, set);
 	rule_say(rule, "%s dport @%s", protocol == IPPROTO_TCP ? "tcp" : "udp", set);
+}
+
+/* The parts lie side by side in register 1 and those behind it, each in four bytes or more; of the
+ * second NFT_REG32_04 has an old name. */
+void expr_daddr_and_port_in(struct rule *rule, uint8_t family, const char *set)
+{
+	load_daddr(rule, family);
+	expr_numbers(rule, "meta", (struct expr_number[4]){
+		{ NFTNL_EXPR_META_KEY, NFT_META_L4PROTO },
+		{ NFTNL_EXPR_META_DREG, family == AF_INET ? NFT_REG32_01 : NFT_REG_2 } });
+	load_payload_into(rule, family == AF_INET ? NFT_REG32_02 : NFT_REG32_05,
+			  NFT_PAYLOAD_TRANSPORT_HEADER, TH_DPORT, 2);
+	lookup(rule, set);
+	rule_say(rule, ". meta l4proto . th dport @%s", set);
 }
 
 void expr_udp_dport_outside(struct rule *rule, uint16_t first, uint16_t last)

@@ -47,7 +47,9 @@ void expr_daddr(struct rule *rule, const union addr *addr);     /* ip daddr 127.
 void expr_daddr_in(struct rule *rule, uint8_t family, const char *set); /* ip daddr @set */
 void expr_daddr_local(struct rule *rule);                       /* fib daddr type local */
 void expr_daddr_not_unicast(struct rule *rule);                 /* fib daddr type != unicast */
-void expr_tcp_dport(struct rule *rule, uint16_t port);          /* tcp dport 80 */
+/* ip daddr . meta l4proto . th dport @set */
+void expr_daddr_and_port_in(struct rule *rule, uint8_t family, const char *set);
+void expr_dport(struct rule *rule, uint8_t protocol, uint16_t port); /* tcp dport 80 */
 void expr_dport_in(struct rule *rule, uint8_t protocol, const char *set); /* udp dport @set */
 void expr_udp_dport_outside(struct rule *rule, uint16_t first,
 			    uint16_t last);                     /* udp dport != 32768-60999 */

@@ -3,13 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include <libnftnl/common.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+
+#include "netfilter/query.h"
 
 /* What a dump passes to each message's handler. */
 struct reading {
@@ -19,42 +20,8 @@ struct reading {
 	uint32_t generation;
 };
 
-typedef void message_fn(struct reading *reading, struct nlmsghdr *message);
-
-/* Read answers to seq until the end of the dump or the acknowledgement. */
-static int receive(struct mnl_socket *netlink, uint32_t seq, message_fn *handle,
-		   struct reading *reading)
-{
-	_Alignas(struct nlmsghdr) uint8_t bytes[32 * 1024];
-	int err = 0;
-
-	for (;;) {
-		ssize_t len = mnl_socket_recvfrom(netlink, bytes, sizeof(bytes));
-		struct nlmsghdr *message = (void *)bytes;
-		int left = (int)len;
-
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len < 0)
-			return -errno;
-		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-			const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
-
-			if (message->nlmsg_seq != seq)
-				continue;               /* of a request we gave up on */
-			if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-				err = -EINTR;
-			if (message->nlmsg_type == NLMSG_DONE)
-				return err;
-			if (message->nlmsg_type == NLMSG_ERROR)
-				return answer->error ? answer->error : err;
-			handle(reading, message);
-		}
-	}
-}
-
 static int ask(struct mnl_socket *netlink, uint32_t seq, uint16_t type, uint16_t flags,
-	       message_fn *handle, struct reading *reading)
+	       query_fn *handle, struct reading *reading)
 {
 	_Alignas(struct nlmsghdr) char bytes[256];
 	struct nlmsghdr *request = nftnl_nlmsg_build_hdr(bytes, type, NFPROTO_INET, flags, seq);
@@ -62,13 +29,12 @@ static int ask(struct mnl_socket *netlink, uint32_t seq, uint16_t type, uint16_t
 	/* Rules and sets can be asked for by table; others ignore it. */
 	if (type == NFT_MSG_GETRULE || type == NFT_MSG_GETSET)
 		mnl_attr_put_strz(request, NFTA_RULE_TABLE, reading->table);
-	if (mnl_socket_sendto(netlink, request, request->nlmsg_len) < 0)
-		return -errno;
-	return receive(netlink, seq, handle, reading);
+	return query(netlink, request, handle, reading);
 }
 
-static void on_generation(struct reading *reading, struct nlmsghdr *message)
+static void on_generation(void *context, struct nlmsghdr *message)
 {
+	struct reading *reading = context;
 	struct nlattr *attr;
 
 	mnl_attr_for_each(attr, message, sizeof(struct nfgenmsg))
@@ -101,8 +67,9 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
 }
 
 /* Add a table, chain, rule or set to the hash, if it is of our table. */
-static void on_object(struct reading *reading, struct nlmsghdr *message)
+static void on_object(void *context, struct nlmsghdr *message)
 {
+	struct reading *reading = context;
 	uint16_t kind = message->nlmsg_type;
 	uint64_t hash = hash_bytes(reading->hash, &kind, sizeof(kind));
 	struct nlattr *attr;

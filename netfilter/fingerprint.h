@@ -1,8 +1,9 @@
 /* fingerprint.h - has anybody touched our table?
  * The kernel gives each rule, chain and set a number that no other one of the table ever had, and
  * a rule's content never changes (replacing it makes a new number); neither does that of our sets,
- * which are constant.  So the numbers in their order, and what can be changed in place (flags of
- * the table, policies of its chains), say it all, at the price of reading some thirty rules. */
+ * which are constant, but for the learned ones: learned_verify() reads those.  So the numbers in
+ * their order, and what can be changed in place (flags of the table, policies of its chains), say
+ * it all, at the price of reading some thirty rules. */
 #ifndef NETFILTER_FINGERPRINT_H
 #define NETFILTER_FINGERPRINT_H
 

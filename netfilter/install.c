@@ -48,7 +48,7 @@ int transaction_end(struct nft *nft, struct batch *batch, int err)
 	return err;
 }
 
-static uint32_t generation_after(uint32_t generation)
+uint32_t generation_after(uint32_t generation)
 {
 	return generation + 1 != 0 ? generation + 1 : 1;        /* as the kernel counts */
 }
@@ -257,7 +257,8 @@ static int swap(struct nft *nft, const struct table *table, uint32_t *generation
 
 /* Remember what our table looks like.  -ERESTART: somebody has changed the ruleset since the
  * generation we made, so that nobody knows whose work we would be looking at. */
-static int remember(struct nft *nft, const struct table *table, unsigned side, uint32_t generation)
+static int remember(struct nft *nft, const struct table *table, enum nft_mode mode, unsigned side,
+		    uint32_t generation)
 {
 	uint32_t now;
 	int err = table_fingerprint(nft->netlink, &nft->seq, NFT_TABLE, &nft->fingerprint);
@@ -278,16 +279,19 @@ static int remember(struct nft *nft, const struct table *table, unsigned side, u
 		nft->chains[i] = table->chains[i].name;
 	for (unsigned i = 0; i < table->set_count; i++)
 		nft->sets[i] = table->sets[i].name;
+	for (unsigned i = 0; i < OPENED_SETS; i++)
+		nft->learned_sets[i] = mode == NFT_DNS_STRICT ? table->names->learned[i] : NULL;
 	return 0;
 }
 
 /* rules NULL: the closed door. */
-static int install_once(struct nft *nft, const struct nft_rules *rules, struct table *table)
+static int install_once(struct nft *nft, const struct nft_rules *rules,
+			const struct opened_sets *opened, struct table *table)
 {
 	unsigned side = nft->installed && nft->set_count > 0 ? !nft->side : 0;
 	bool ours = nft_verify(nft) == 1;
 	uint32_t generation;
-	int err = rules ? table_init(table, rules, side) : table_init_drop_all(table);
+	int err = rules ? table_init(table, rules, side, opened) : table_init_drop_all(table);
 
 	if (err < 0)
 		return nft_fail(nft, err, "cannot make the rules");
@@ -295,22 +299,48 @@ static int install_once(struct nft *nft, const struct nft_rules *rules, struct t
 	if (err < 0)
 		return nft_fail(nft, err, "cannot read the ruleset's generation");
 	err = ours ? swap(nft, table, &generation) : replace(nft, table, &generation);
-	return err < 0 ? err : remember(nft, table, side, generation);
+	if (err < 0)
+		return err;
+	return remember(nft, table, rules ? rules->mode : NFT_HTTPS, side, generation);
+}
+
+/* What is open now, to be put in again; with the ports of these rules. */
+static int list_opened(struct nft *nft, const struct nft_rules *rules, struct opened **elements,
+		       struct opened_sets *opened)
+{
+	int err = 0;
+
+	if (!rules || rules->mode != NFT_DNS_STRICT)
+		return 0;
+	if (!nft->learned.claims)
+		err = learned_init(&nft->learned);
+	if (err < 0) {
+		learned_finish(&nft->learned);
+		return err;
+	}
+	learned_cut(&nft->learned, rules->ports, rules->ports_count);
+	return learned_list(&nft->learned, learned_now_ms(), elements, opened);
 }
 
 static int install(struct nft *nft, const struct nft_rules *rules)
 {
 	struct table *table = malloc(sizeof(*table));
-	int err = -EINTR;
+	struct opened_sets opened = { 0 };
+	struct opened *elements = NULL;
+	int err = table ? list_opened(nft, rules, &elements, &opened) : -ENOMEM;
 
 	nft->error[0] = '\0';
-	if (!table)
-		return nft_fail(nft, -ENOMEM, "cannot make the rules");
+	if (err < 0) {
+		free(table);
+		return nft_fail(nft, err, "cannot make the rules");
+	}
+	err = -EINTR;
 	for (int i = 0; i < INSTALL_TRIES && (err == -ERESTART || err == -EINTR); i++) {
-		err = install_once(nft, rules, table);
+		err = install_once(nft, rules, &opened, table);
 		table_finish(table);
 	}
 	free(table);
+	free(elements);
 	if (err == -ERESTART || err == -EINTR)
 		err = nft_fail(nft, -EBUSY, "another program changes the ruleset all the time");
 	return err;

@@ -1,6 +1,5 @@
 /* nft.c - the socket to the kernel's ruleset; our table removed and looked after.
  * Putting it in is install.c. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +60,7 @@ void nft_close(struct nft *nft)
 		return;
 	if (nft->netlink)
 		mnl_socket_close(nft->netlink);
+	learned_finish(&nft->learned);
 	free(nft);
 }
 
@@ -101,6 +101,14 @@ int nft_verify(struct nft *nft)
 			return nft_fail(nft, err, "cannot read the installed rules back");
 		if (err == 0 && fingerprint != nft->fingerprint)
 			return 0;
+		if (err == 0 && nft->learned_sets[0]) {
+			err = learned_verify(nft);
+			if (err == 0)
+				return 0;
+			err = err == 1 || err == -EINTR ? 0 : err;
+			if (err < 0)
+				return nft_fail(nft, err, "cannot read the learned addresses back");
+		}
 		if (err == 0)
 			err = ruleset_generation(nft->netlink, ++nft->seq, &after);
 		if (err == 0 && after == before) {
@@ -129,18 +137,11 @@ int nft_watch_open(void)
 	return fd;
 }
 
-/* Each transaction ends with its generation, which tells ours from everybody else's. */
-static bool is_foreign(const struct nft *nft, struct nlmsghdr *message)
+/* Each transaction ends with its generation, sent by the socket that asked for it. */
+static bool is_foreign(const struct nft *nft, const struct nlmsghdr *message)
 {
-	struct nlattr *attr;
-
-	if (message->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
-		return false;
-	mnl_attr_for_each(attr, message, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_GEN_ID &&
-		    mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
-			return ntohl(mnl_attr_get_u32(attr)) != nft->generation;
-	return true;
+	return message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) &&
+	       message->nlmsg_pid != mnl_socket_get_portid(nft->netlink);
 }
 
 bool nft_watch_read(struct nft *nft, int fd)

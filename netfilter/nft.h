@@ -21,11 +21,43 @@ enum {
 
 enum { INBOUND_PORTS_MAX = 64 };
 
+/* FILTER_MODE.  Fail-closed while starting, all of them. */
+enum nft_mode {
+	NFT_HTTPS,                      /* ports 80 and 443 to our listeners, nothing else leaves */
+	NFT_DNS,                        /* names only: everything leaves but what finds names
+					 * behind our back (port 53 elsewhere, port 853) */
+	NFT_DNS_STRICT,                 /* nothing leaves but to learned and to listed addresses */
+};
+
+enum {
+	LEARNED_MAX = 32768,            /* addresses and ports that names have opened, at once */
+	LEARNED_PORTS_MAX = 512,        /* different ports and ranges of ports in a policy */
+};
+
+/* Ports that an entry of the policy names: tcp/22, udp/10000-20000. */
+struct learned_ports {
+	uint8_t protocol;               /* IPPROTO_TCP, IPPROTO_UDP */
+	struct port_range range;
+};
+
+/* What an answer for a listed name opens (NFT_DNS_STRICT). */
+struct learned {
+	struct str name;                /* whose address, normalised, at most 255 bytes: borrowed */
+	union addr addr;                /* its port does not count */
+	struct learned_ports ports;     /* protocol 0: every port of every protocol */
+	uint32_t for_s;                 /* it must work for so long from now on: the TTL the client
+					 * is given plus the grace for those who keep it longer */
+};
+
 struct nft_rules {
+	enum nft_mode mode;
+	uint16_t dns_port;              /* our resolver on 127.0.0.1 and ::1, UDP and TCP, whose
+					 * sockets are not marked; 0: DNS is left alone
+					 * (HTTPS_MODE_DNS=pass) */
 	uint32_t mark;                  /* SO_MARK of our sockets */
 	uint32_t uid;                   /* their fsuid */
 	bool match_uid;                 /* false: only the mark exempts (no CAP_SETUID) */
-	uint16_t http_port, https_port; /* our listeners on 127.0.0.1 and ::1 */
+	uint16_t http_port, https_port; /* our listeners on 127.0.0.1 and ::1 (NFT_HTTPS) */
 	bool log_allowed;               /* also log redirected and allowed (LOG_LEVEL=DEBUG) */
 	uint16_t nflog_group, nflog_snaplen, nflog_qthresh;
 	bool inbound_any;               /* INBOUND_PORTS=any: tcp all, udp but 32768-60999 */
@@ -33,6 +65,9 @@ struct nft_rules {
 	struct port_range inbound[INBOUND_PORTS_MAX];   /* tcp and udp */
 	const struct addr_range *allowed_v4, *allowed_v6;  /* merged, sorted, disjoint */
 	size_t allowed_v4_count, allowed_v6_count;
+	/* NFT_DNS_STRICT: all ports that entries name, in any order, also overlapping or twice. */
+	const struct learned_ports *ports;
+	size_t ports_count;
 };
 
 struct nft;                             /* the netlink socket */
@@ -57,6 +92,23 @@ const char *nft_error(const struct nft *nft);
 
 /* The rules as `nft` would list them, made from the same builders. */
 int nft_print(const struct nft_rules *rules, FILE *out);
+
+/* Open these addresses, all in one transaction, before the answer that tells them leaves.  Costs
+ * nothing when they are open for long enough already, so call it for cached answers too.  The same
+ * address for several names stays open as long as one of them keeps it.
+ * Flows that were accepted live on when an address is closed again.
+ * What is learned is kept here: a later nft_install() puts all of it in again.
+ * 0: all are in force.  -errno: some are not, refuse the answer.  -ENOSPC: LEARNED_MAX are open,
+ * wait for some to expire; -EINVAL: not dns-strict, or ports that *rules did not name when they
+ * were installed; -ESTALE: the table is not as we left it, nft_install() it. */
+int nft_learn(struct nft *nft, const struct learned *items, size_t count);
+/* Forget what keep() says no to, and what has expired.  After a change of the policy: keep() asks
+ * the new policy whether that name still opens those ports, protocol 0: all.  Returns how many were
+ * forgotten that are still open: they are closed by the next nft_install(), which is due then. */
+typedef bool learned_keep_fn(void *context, struct str name, const struct learned_ports *ports);
+size_t nft_forget(struct nft *nft, learned_keep_fn *keep, void *context);
+/* How many are open. */
+size_t nft_learned_count(const struct nft *nft);
 
 /* Does our table still hold exactly what we put there?  One message when nobody has changed any
  * rules since; else fingerprint.h.  1: yes, 0: someone changed or removed it, -errno. */

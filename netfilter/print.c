@@ -37,7 +37,7 @@ int nft_print(const struct nft_rules *rules, FILE *out)
 
 	if (!table)
 		return -ENOMEM;
-	err = table_init(table, rules, 0);
+	err = table_init(table, rules, 0, NULL);
 	if (err == 0)
 		table_print(table, out);
 	table_finish(table);

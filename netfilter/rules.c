@@ -1,9 +1,10 @@
-/* rules.c - the rules of the table but for chain out, which is rules_out.c.
+/* rules.c - the table and the rules of its small chains; rules_nat.c and rules_out.c hold the rest.
  * Each builder opens with the line it makes, as `nft list` writes it; M and U are the mark and user
  * id of our own sockets.
  *
  * raw_out   our own flows are tracked apart
- * nat_out   what the workload opens to ports 80 and 443 comes to our listeners instead
+ * nat_out   questions for names, and what is opened to ports 80 and 443 in https mode, come to our
+ *           listeners instead
  * in_mark   flows that others open to us are marked, so that answers to them may leave
  * out       everything that leaves: ours, redirected, loopback, answers, listed; the rest is
  * refuse    logged and refused at once, so that clients fail fast instead of waiting
@@ -35,20 +36,16 @@ enum { EPHEMERAL_FIRST = 32768, EPHEMERAL_LAST = 60999 };
 
 /* While one table replaces another the sets of both exist. */
 static const struct set_names names[] = {
-	{ "own_ports", "inbound_ports", "allowed_v4", "allowed_v6" },
-	{ "own_ports_b", "inbound_ports_b", "allowed_v4_b", "allowed_v6_b" },
+	{ "own_ports", "inbound_ports", "allowed_v4", "allowed_v6",
+	  { "learned_v4", "learned_v6", "learned_ports_v4", "learned_ports_v6" } },
+	{ "own_ports_b", "inbound_ports_b", "allowed_v4_b", "allowed_v6_b",
+	  { "learned_v4_b", "learned_v6_b", "learned_ports_v4_b", "learned_ports_v6_b" } },
 };
 
 static const struct chain raw_out = {
 	.name = "raw_out", .type = "filter", .hook = NF_INET_LOCAL_OUT, .policy = NF_ACCEPT,
 	.priority = PRIORITY_RAW,               /* before conntrack looks */
 	.text = "type filter hook output priority raw; policy accept;",
-};
-static const struct chain nat_out = {
-	.name = "nat_out", .type = "nat", .hook = NF_INET_LOCAL_OUT, .policy = NF_ACCEPT,
-	/* Before Docker's own DNAT of 127.0.0.11 at -100: the first NAT rule that matches wins. */
-	.priority = PRIORITY_MANGLE,
-	.text = "type nat hook output priority mangle; policy accept;",
 };
 static const struct chain in_mark = {
 	.name = "in_mark", .type = "filter", .hook = NF_INET_LOCAL_IN, .policy = NF_ACCEPT,
@@ -104,67 +101,6 @@ static void raw_ours(struct table *table, const struct nft_rules *rules)
 
 	expr_mark(rule, rules->mark);
 	expr_set_ct_zone(rule, OUR_ZONE);
-}
-
-/* ---- nat_out: only the first packet of a flow passes here ---- */
-
-/* meta mark M meta skuid U return */
-static void nat_ours(struct table *table, const struct nft_rules *rules)
-{
-	struct rule *rule = table_add_rule(table, &nat_out);
-
-	rule_match_ours(rule, rules);
-	expr_return(rule);
-}
-
-/* ip daddr @allowed_v4 return: listed addresses are reached directly */
-static void nat_listed(struct table *table, uint8_t family, const char *set)
-{
-	struct rule *rule = table_add_rule(table, &nat_out);
-
-	expr_daddr_in(rule, family, set);
-	expr_return(rule);
-}
-
-/* oif "lo" return: the workload's own services, on loopback or under its own address */
-static void nat_loopback(struct table *table)
-{
-	struct rule *rule = table_add_rule(table, &nat_out);
-
-	expr_to_lo(rule);
-	expr_return(rule);
-}
-
-/* tcp dport 80 limit ... log prefix "redirected" ... */
-static void nat_log(struct table *table, const struct nft_rules *rules, uint16_t port)
-{
-	struct rule *rule = table_add_rule(table, &nat_out);
-
-	expr_tcp_dport(rule, port);
-	rule_log(rule, rules, "redirected");
-}
-
-/* tcp dport 80 redirect to :8080 */
-static void nat_redirect(struct table *table, uint16_t port, uint16_t to)
-{
-	struct rule *rule = table_add_rule(table, &nat_out);
-
-	expr_tcp_dport(rule, port);
-	expr_redirect(rule, to);
-}
-
-static void add_nat_out(struct table *table, const struct nft_rules *rules)
-{
-	nat_ours(table, rules);
-	nat_listed(table, AF_INET, table->names->allowed_v4);
-	nat_listed(table, AF_INET6, table->names->allowed_v6);
-	nat_loopback(table);
-	if (rules->log_allowed)
-		nat_log(table, rules, 80);
-	nat_redirect(table, 80, rules->http_port);
-	if (rules->log_allowed)
-		nat_log(table, rules, 443);
-	nat_redirect(table, 443, rules->https_port);
 }
 
 /* ---- in_mark: a flow is inbound when we see it begin ---- */
@@ -306,20 +242,53 @@ static size_t inbound_ports(struct table *table, const struct nft_rules *rules)
 	return kept;
 }
 
-static void add_sets(struct table *table, const struct nft_rules *rules)
+static void add_own_port(struct table *table, size_t *count, uint16_t port)
 {
-	uint16_t low = rules->http_port, high = rules->https_port;
+	if (port)
+		table->own_ports[(*count)++] = (struct port_range){ port, port };
+}
 
-	if (low > high) {
-		low = rules->https_port;
-		high = rules->http_port;
+/* The TCP ports that nobody may use straight.  Not port 53: all of it is redirected, so what gets
+ * there straight is a question to 127.0.0.1, which NAT had nothing to do with. */
+static size_t own_ports(struct table *table, const struct nft_rules *rules)
+{
+	struct port_range *ports = table->own_ports;
+	size_t count = 0, kept = 0;
+
+	if (rules->mode == NFT_HTTPS) {
+		add_own_port(table, &count, rules->http_port);
+		add_own_port(table, &count, rules->https_port);
 	}
-	table->own_ports[0] = (struct port_range){ low, low };
-	table->own_ports[1] = (struct port_range){ high, high };
-	table_add_set(table, (struct set){
-		.name = table->names->own_ports, .kind = SET_PORTS,
-		.ports = table->own_ports, .count = 1 + (low != high) });
-	if (!rules->inbound_any && rules->inbound_count > 0)
+	if (rules->dns_port != DNS_PORT)
+		add_own_port(table, &count, rules->dns_port);
+	qsort(ports, count, sizeof(*ports), ports_compare);
+	for (size_t i = 0; i < count; i++)
+		if (kept == 0 || ports[i].first != ports[kept - 1].first)
+			ports[kept++] = ports[i];
+	return kept;
+}
+
+static void add_learned_sets(struct table *table, const struct opened_sets *opened)
+{
+	for (unsigned i = 0; i < OPENED_SETS; i++)
+		table_add_set(table, (struct set){
+			.name = table->names->learned[i], .kind = opened_kinds[i], .learned = true,
+			.interval = opened_kinds[i] == SET_V4_PORTS ||
+				    opened_kinds[i] == SET_V6_PORTS,
+			.opened = opened ? opened->elements[i] : NULL,
+			.count = opened ? opened->count[i] : 0 });
+}
+
+static void add_sets(struct table *table, const struct nft_rules *rules, bool inbound,
+		     const struct opened_sets *opened)
+{
+	size_t own = own_ports(table, rules);
+
+	if (own > 0)
+		table_add_set(table, (struct set){
+			.name = table->names->own_ports, .kind = SET_PORTS,
+			.ports = table->own_ports, .count = own });
+	if (inbound && !rules->inbound_any)
 		table_add_set(table, (struct set){
 			.name = table->names->inbound_ports, .kind = SET_PORTS, .interval = true,
 			.ports = table->inbound_ports, .count = inbound_ports(table, rules) });
@@ -329,6 +298,8 @@ static void add_sets(struct table *table, const struct nft_rules *rules)
 	table_add_set(table, (struct set){
 		.name = table->names->allowed_v6, .kind = SET_V6, .interval = true,
 		.ranges = rules->allowed_v6, .count = rules->allowed_v6_count });
+	if (rules->mode == NFT_DNS_STRICT)
+		add_learned_sets(table, opened);
 }
 
 static int table_check(const struct table *table)
@@ -339,18 +310,19 @@ static int table_check(const struct table *table)
 	return 0;
 }
 
-int table_init(struct table *table, const struct nft_rules *rules, unsigned side)
+int table_init(struct table *table, const struct nft_rules *rules, unsigned side,
+	       const struct opened_sets *opened)
 {
-	bool inbound = rules->inbound_any || rules->inbound_count > 0;
+	/* In dns mode answers leave like everything else. */
+	bool inbound = rules->mode != NFT_DNS && (rules->inbound_any || rules->inbound_count > 0);
 
 	assert(side < ARRAY_LEN(names));
 	*table = (struct table){ .names = &names[side] };
-	add_sets(table, rules);
+	add_sets(table, rules, inbound, opened);
 	table_add_out(table, rules, inbound);   /* first: the closed door has it too */
 	table_add_chain(table, &raw_out);
 	raw_ours(table, rules);
-	table_add_chain(table, &nat_out);
-	add_nat_out(table, rules);
+	table_add_nat_out(table, rules);
 	if (inbound) {
 		table_add_chain(table, &in_mark);
 		add_in_mark(table, rules);

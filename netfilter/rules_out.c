@@ -1,6 +1,12 @@
 /* rules_out.c - chain out: what may leave, rule by rule in the order the kernel asks them.
  * The first rules are the busiest; those of the data path need no look-up in a set.
  *
+ * https        ours, redirected, loopback, answers to others and listed addresses; nothing else
+ * dns-strict   the same, and the addresses that names have opened
+ * dns          everything but what finds out names behind our back.  It promises no more: who
+ *              knows an address reaches it, and who has it from elsewhere (DNS over HTTPS, a file)
+ *              does too.  Nothing is cut that was open before we came.
+ *
  * The kernel's own ICMP errors need no rule: each carries the connection mark of the flow it is
  * about, so those about our, inbound and listed flows leave and no others do. */
 #include "netfilter/rules.h"
@@ -13,6 +19,12 @@ static const struct chain out = {
 	.name = "out", .type = "filter", .hook = NF_INET_LOCAL_OUT, .policy = NF_DROP,
 	.priority = PRIORITY_FILTER,
 	.text = "type filter hook output priority filter; policy drop;",
+};
+/* The same chain in dns mode. */
+static const struct chain out_open = {
+	.name = "out", .type = "filter", .hook = NF_INET_LOCAL_OUT, .policy = NF_ACCEPT,
+	.priority = PRIORITY_FILTER,
+	.text = "type filter hook output priority filter; policy accept;",
 };
 
 /* meta mark M meta skuid U ct mark set OURS accept
@@ -70,6 +82,39 @@ static void out_own_ports(struct table *table)
 	expr_ct_original(rule);
 	expr_daddr_local(rule);
 	expr_reject_tcp(rule);
+}
+
+/* udp dport 5300 ct direction original fib daddr type local reject with icmpx admin-prohibited */
+static void out_own_udp(struct table *table, uint16_t port)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_dport(rule, IPPROTO_UDP, port);
+	expr_ct_original(rule);
+	expr_daddr_local(rule);
+	expr_reject(rule);
+}
+
+static void out_listeners(struct table *table, const struct nft_rules *rules)
+{
+	if (rules->mode == NFT_HTTPS || (rules->dns_port && rules->dns_port != DNS_PORT))
+		out_own_ports(table);
+	if (rules->dns_port && rules->dns_port != DNS_PORT)
+		out_own_udp(table, rules->dns_port);
+}
+
+/* ip daddr 127.0.0.11 goto refuse
+ * Docker's resolver asks outside whatever it is asked, on port 53 and on the one of its own choice
+ * that Docker's rules turn 53 into.  The workload's questions came to us before they got here; it
+ * is for ours, which the first rule has accepted. */
+static void out_dockers_resolver(struct table *table)
+{
+	const union addr addr = { .v4 = { .sin_family = AF_INET,
+					  .sin_addr.s_addr = htonl(0x7f00000b) } };
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_daddr(rule, &addr);
+	expr_goto(rule, chain_refuse.name);
 }
 
 /* oif "lo" fib daddr type != unicast accept
@@ -176,6 +221,59 @@ static void out_listed(struct table *table, uint8_t family, const char *set)
 	expr_accept(rule);
 }
 
+/* ct state new ip daddr . meta l4proto . th dport @learned_ports_v4 limit ... log ... */
+static void out_log_learned(struct table *table, const struct nft_rules *rules, uint8_t family,
+			    const char *set)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ct_new(rule);
+	expr_daddr_and_port_in(rule, family, set);
+	rule_log(rule, rules, "allowed");
+}
+
+/* ip daddr . meta l4proto . th dport @learned_ports_v4 ct mark set ADDRESS accept
+ * Marked, so that a flow lives on when the address is forgotten. */
+static void out_learned(struct table *table, uint8_t family, const char *set)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_daddr_and_port_in(rule, family, set);
+	expr_set_ct_mark(rule, CT_MARK_ADDRESS);
+	expr_accept(rule);
+}
+
+/* tcp dport 853 goto refuse
+ * Questions under TLS and QUIC.  Past this go addresses that are listed, and names with that very
+ * port; every port of a name is not enough. */
+static void out_secret_questions(struct table *table)
+{
+	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+		struct rule *rule = table_add_rule(table, &out);
+
+		expr_dport(rule, protocols[i], DNS_TLS_PORT);
+		expr_goto(rule, chain_refuse.name);
+	}
+}
+
+static void out_opened(struct table *table, const struct nft_rules *rules)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	const char *const *sets = table->names->learned;
+
+	for (size_t i = 0; rules->log_allowed && i < ARRAY_LEN(families); i++)
+		out_log_learned(table, rules, families[i], sets[OPENED_PORTS + i]);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		out_learned(table, families[i], sets[OPENED_PORTS + i]);
+	out_secret_questions(table);
+	for (size_t i = 0; rules->log_allowed && i < ARRAY_LEN(families); i++)
+		out_log_listed(table, rules, families[i], sets[OPENED_ADDRS + i]);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		out_listed(table, families[i], sets[OPENED_ADDRS + i]);
+}
+
 /* icmpv6 type nd-neighbor-solicit ip6 hoplimit 255 accept
  * Without neighbour discovery there is no IPv6 at all.  Hop limit 255: no router passed it on or
  * will (RFC 4861 7.1). */
@@ -243,14 +341,20 @@ static void out_drop_rest(struct table *table)
 	expr_drop(rule);
 }
 
-void table_add_out(struct table *table, const struct nft_rules *rules, bool inbound)
+/* What stays in this namespace, and what is ours. */
+static void add_local(struct table *table, const struct nft_rules *rules)
 {
-	table_add_chain(table, &out);
 	out_ours(table, rules);
 	out_answers(table);
 	out_redirected(table);
-	out_own_ports(table);
+	out_listeners(table, rules);
+	if (rules->dns_port)
+		out_dockers_resolver(table);
 	out_loopback(table);
+}
+
+static void add_known(struct table *table, bool inbound)
+{
 	out_taken_over(table);
 	out_ours_closed(table);
 	if (inbound) {
@@ -259,12 +363,31 @@ void table_add_out(struct table *table, const struct nft_rules *rules, bool inbo
 		out_inbound_rst(table);
 	}
 	out_listed_known(table);
+}
+
+static void add_listed(struct table *table, const struct nft_rules *rules)
+{
 	if (rules->log_allowed) {
 		out_log_listed(table, rules, AF_INET, table->names->allowed_v4);
 		out_log_listed(table, rules, AF_INET6, table->names->allowed_v6);
 	}
 	out_listed(table, AF_INET, table->names->allowed_v4);
 	out_listed(table, AF_INET6, table->names->allowed_v6);
+}
+
+void table_add_out(struct table *table, const struct nft_rules *rules, bool inbound)
+{
+	table_add_chain(table, rules->mode == NFT_DNS ? &out_open : &out);
+	add_local(table, rules);
+	if (rules->mode == NFT_DNS) {
+		add_listed(table, rules);
+		out_secret_questions(table);
+		return;
+	}
+	add_known(table, inbound);
+	add_listed(table, rules);
+	if (rules->mode == NFT_DNS_STRICT)
+		out_opened(table, rules);
 	out_neighbours(table);
 	out_multicast_reports(table);
 	out_invalid(table);

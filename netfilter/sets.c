@@ -4,34 +4,62 @@
 #include "netfilter/sets.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
+#include <string.h>
 
-#include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
+#ifndef NFT_SET_CONCAT
+#define NFT_SET_CONCAT 0x80
+#endif
+
 enum {
 	ELEMENT_BYTES_MAX = 40,                 /* four attribute headers, flags, an address */
-	RANGES_PER_MESSAGE = 512,
+	OPENED_BYTES_MAX = 80,                  /* two keys of 24 bytes, a timeout */
+	ELEMENTS_PER_MESSAGE = 512,
 };
-_Static_assert(2 * RANGES_PER_MESSAGE * ELEMENT_BYTES_MAX < BATCH_ROOM, "a message has the room");
+_Static_assert(2 * ELEMENTS_PER_MESSAGE * ELEMENT_BYTES_MAX < BATCH_ROOM, "a message has the room");
+_Static_assert(ELEMENTS_PER_MESSAGE * OPENED_BYTES_MAX < BATCH_ROOM, "a message has the room");
 
-/* nft's numbers for the types of keys: part of its listing, the kernel only stores them. */
+/* nft's numbers for the types of keys: part of its listing, the kernel only stores them.  Those of
+ * a concatenation stand side by side, six bits each. */
+enum { IPV4_ADDR = 7, IPV6_ADDR = 8, INET_PROTO = 12, INET_SERVICE = 13 };
+
 static const struct { const char *name; uint32_t type, len; } kinds[] = {
-	[SET_PORTS] = { "inet_service", 13, 2 },
-	[SET_V4]    = { "ipv4_addr", 7, 4 },
-	[SET_V6]    = { "ipv6_addr", 8, 16 },
+	[SET_PORTS] = { "inet_service", INET_SERVICE, 2 },
+	[SET_V4]    = { "ipv4_addr", IPV4_ADDR, 4 },
+	[SET_V6]    = { "ipv6_addr", IPV6_ADDR, 16 },
+	[SET_V4_PORTS] = { "ipv4_addr . inet_proto . inet_service",
+			   IPV4_ADDR << 12 | INET_PROTO << 6 | INET_SERVICE, 4 + 4 + 4 },
+	[SET_V6_PORTS] = { "ipv6_addr . inet_proto . inet_service",
+			   IPV6_ADDR << 12 | INET_PROTO << 6 | INET_SERVICE, 16 + 4 + 4 },
 };
+
+const enum set_kind opened_kinds[OPENED_SETS] = { SET_V4, SET_V6, SET_V4_PORTS, SET_V6_PORTS };
+
+unsigned opened_set(const struct opened *opened)
+{
+	return (opened->ports.protocol ? OPENED_PORTS : OPENED_ADDRS) +
+	       (opened->addr.sa.sa_family == AF_INET6);
+}
+
+static void put_key(struct nlmsghdr *message, uint16_t attr, const void *key, uint32_t len)
+{
+	struct nlattr *value = mnl_attr_nest_start(message, attr);
+
+	mnl_attr_put(message, NFTA_DATA_VALUE, len, key);
+	mnl_attr_nest_end(message, value);
+}
 
 static void put_element(struct nlmsghdr *message, const void *key, uint32_t len, uint32_t flags)
 {
-	struct nlattr *element = mnl_attr_nest_start(message, NFTA_LIST_ELEM), *value;
+	struct nlattr *element = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
 
 	if (flags)
 		mnl_attr_put_u32(message, NFTA_SET_ELEM_FLAGS, htonl(flags));
-	value = mnl_attr_nest_start(message, NFTA_SET_ELEM_KEY);
-	mnl_attr_put(message, NFTA_DATA_VALUE, len, key);
-	mnl_attr_nest_end(message, value);
+	put_key(message, NFTA_SET_ELEM_KEY, key, len);
 	mnl_attr_nest_end(message, element);
 }
 
@@ -59,35 +87,89 @@ static void put_ports(struct nlmsghdr *message, const struct port_range *ports, 
 		put_element(message, &end, sizeof(end), NFT_SET_ELEM_INTERVAL_END);
 }
 
-int set_create(const struct set *set, const char *table, uint32_t id, struct batch *batch)
+/* A concatenated key: each part begins at a multiple of four bytes. */
+static void put_ports_key(struct nlmsghdr *message, uint16_t attr, const struct opened *opened,
+			  uint16_t port)
 {
-	struct nftnl_set *nftnl = nftnl_set_alloc();
-	struct nlmsghdr *message;
-	int err = -ENOMEM;
+	uint32_t len = opened->addr.sa.sa_family == AF_INET ? 4 : 16;
+	uint8_t key[16 + 4 + 4] = { 0 };
+	uint16_t wire = htons(port);
 
-	if (!nftnl)
-		return err;
-	message = batch_add(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, "set", set->name);
-	if (message && nftnl_set_set_str(nftnl, NFTNL_SET_TABLE, table) >= 0 &&
-	    nftnl_set_set_str(nftnl, NFTNL_SET_NAME, set->name) >= 0) {
-		nftnl_set_set_u32(nftnl, NFTNL_SET_FAMILY, NFPROTO_INET);
-		nftnl_set_set_u32(nftnl, NFTNL_SET_ID, id);
-		nftnl_set_set_u32(nftnl, NFTNL_SET_KEY_TYPE, kinds[set->kind].type);
-		nftnl_set_set_u32(nftnl, NFTNL_SET_KEY_LEN, kinds[set->kind].len);
-		nftnl_set_set_u32(nftnl, NFTNL_SET_FLAGS,
-				  NFT_SET_CONSTANT | (set->interval ? NFT_SET_INTERVAL : 0));
-		nftnl_set_nlmsg_build_payload(message, nftnl);
-		err = 0;
-	}
-	nftnl_set_free(nftnl);
-	return err;
+	memcpy(key, addr_key(&opened->addr), len);
+	key[len] = opened->ports.protocol;
+	memcpy(key + len + 4, &wire, sizeof(wire));
+	put_key(message, attr, key, len + 8);
 }
 
-int set_fill(const struct set *set, const char *table, size_t *from, struct batch *batch)
+static void put_opened(struct nlmsghdr *message, const struct opened *opened, bool timeout)
 {
-	struct nlmsghdr *message = batch_add(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE,
-					     "elements of the set", set->name);
-	size_t to = *from + RANGES_PER_MESSAGE;
+	struct nlattr *element = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+	uint32_t len = opened->addr.sa.sa_family == AF_INET ? 4 : 16;
+
+	if (timeout)
+		mnl_attr_put_u64(message, NFTA_SET_ELEM_TIMEOUT, htobe64(opened->left_ms));
+	if (!opened->ports.protocol) {
+		put_key(message, NFTA_SET_ELEM_KEY, addr_key(&opened->addr), len);
+	} else {
+		put_ports_key(message, NFTA_SET_ELEM_KEY, opened, opened->ports.range.first);
+		put_ports_key(message, NFTA_SET_ELEM_KEY_END, opened, opened->ports.range.last);
+	}
+	mnl_attr_nest_end(message, element);
+}
+
+/* How many elements there may be, and what a concatenated key consists of. */
+static void put_description(struct nlmsghdr *message, const struct set *set)
+{
+	const uint32_t lens[] = { set->kind == SET_V4_PORTS ? 4 : 16, 1, 2 };
+	struct nlattr *desc = mnl_attr_nest_start(message, NFTA_SET_DESC), *concat, *field;
+
+	mnl_attr_put_u32(message, NFTA_SET_DESC_SIZE, htonl(OPENED_SIZE));
+	if (set->kind == SET_V4_PORTS || set->kind == SET_V6_PORTS) {
+		concat = mnl_attr_nest_start(message, NFTA_SET_DESC_CONCAT);
+		for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+			field = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+			mnl_attr_put_u32(message, NFTA_SET_FIELD_LEN, htonl(lens[i]));
+			mnl_attr_nest_end(message, field);
+		}
+		mnl_attr_nest_end(message, concat);
+	}
+	mnl_attr_nest_end(message, desc);
+}
+
+static uint32_t set_flags(const struct set *set)
+{
+	uint32_t flags = set->learned ? NFT_SET_TIMEOUT : NFT_SET_CONSTANT;
+
+	if (set->interval)
+		flags |= NFT_SET_INTERVAL;
+	if (set->kind == SET_V4_PORTS || set->kind == SET_V6_PORTS)
+		flags |= NFT_SET_CONCAT;
+	return flags;
+}
+
+int set_create(const struct set *set, const char *table, uint32_t id, struct batch *batch)
+{
+	struct nlmsghdr *message = batch_add(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL,
+					     "set", set->name);
+
+	if (!message)
+		return -ENOMEM;
+	mnl_attr_put_strz(message, NFTA_SET_TABLE, table);
+	mnl_attr_put_strz(message, NFTA_SET_NAME, set->name);
+	mnl_attr_put_u32(message, NFTA_SET_FLAGS, htonl(set_flags(set)));
+	mnl_attr_put_u32(message, NFTA_SET_KEY_TYPE, htonl(kinds[set->kind].type));
+	mnl_attr_put_u32(message, NFTA_SET_KEY_LEN, htonl(kinds[set->kind].len));
+	mnl_attr_put_u32(message, NFTA_SET_ID, htonl(id));
+	if (set->learned)
+		put_description(message, set);
+	return 0;
+}
+
+int set_change(const struct set *set, const char *table, uint16_t type, uint16_t flags,
+	       size_t *from, struct batch *batch)
+{
+	struct nlmsghdr *message = batch_add(batch, type, flags, "elements of the set", set->name);
+	size_t to = *from + ELEMENTS_PER_MESSAGE;
 	struct nlattr *list;
 
 	if (!message)
@@ -96,13 +178,20 @@ int set_fill(const struct set *set, const char *table, size_t *from, struct batc
 	mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set->name);
 	list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
 	for (; *from < to && *from < set->count; ++*from) {
-		if (set->kind == SET_PORTS)
+		if (set->learned)
+			put_opened(message, &set->opened[*from], type == NFT_MSG_NEWSETELEM);
+		else if (set->kind == SET_PORTS)
 			put_ports(message, &set->ports[*from], set->interval);
 		else
 			put_range(message, &set->ranges[*from], kinds[set->kind].len);
 	}
 	mnl_attr_nest_end(message, list);
 	return 0;
+}
+
+int set_fill(const struct set *set, const char *table, size_t *from, struct batch *batch)
+{
+	return set_change(set, table, NFT_MSG_NEWSETELEM, NLM_F_CREATE, from, batch);
 }
 
 /* The prefix length of a range that is exactly a network, -1: it is none. */
@@ -138,8 +227,19 @@ static void print_ports(const struct port_range *ports, FILE *out)
 		fprintf(out, "-%u", ports->last);
 }
 
+/* Without elements: those have times that have passed when they are read. */
+static void print_learned(const struct set *set, FILE *out)
+{
+	fprintf(out, "\tset %s {\n\t\ttype %s\n\t\tsize %d\n\t\tflags %stimeout\n\t}\n", set->name,
+		kinds[set->kind].name, OPENED_SIZE, set->interval ? "interval," : "");
+}
+
 void set_print(const struct set *set, FILE *out)
 {
+	if (set->learned) {
+		print_learned(set, out);
+		return;
+	}
 	fprintf(out, "\tset %s {\n\t\ttype %s\n\t\tflags constant%s\n", set->name,
 		kinds[set->kind].name, set->interval ? ",interval" : "");
 	for (size_t i = 0; i < set->count; i++) {

@@ -5,6 +5,8 @@
  * hold the program at "wait", look around, and let it go on by a line on its standard input.
  *
  *	nft_tool http=8080 https=8443 inbound=80,8000-8010 allowed=10.0.0.0/8 install wait verify
+ *	nft_tool mode=dns-strict dns=53 ports=tcp/22 install learn=a.test/10.88.0.1/tcp/22/60
+ *		learn=b.test/fd88::1/all/60 wait keep=b.test learned
  *	nft_tool nflog          events as lines, until standard input ends */
 #include <errno.h>
 #include <poll.h>
@@ -15,14 +17,16 @@
 #include "netfilter/nflog.h"
 #include "netfilter/nft.h"
 
-enum { RANGES_MAX = 200000 };
+enum { RANGES_MAX = 200000, PORTS_MAX = 64, LEARN_ITEMS_MAX = 64 };
 
 static struct addr_range ranges_v4[RANGES_MAX], ranges_v6[RANGES_MAX];
+
+static struct learned_ports ports[PORTS_MAX];
 
 static struct nft_rules rules = {
 	.mark = 1, .uid = 65380, .match_uid = true, .http_port = 8080, .https_port = 8443,
 	.nflog_snaplen = 96, .nflog_qthresh = 50, .inbound_any = true,
-	.allowed_v4 = ranges_v4, .allowed_v6 = ranges_v6,
+	.allowed_v4 = ranges_v4, .allowed_v6 = ranges_v6, .ports = ports,
 };
 
 static void die(const char *what, const char *value)
@@ -85,11 +89,118 @@ static void set_many(unsigned count)
 	rules.allowed_v4_count = rules.allowed_v6_count = count;
 }
 
+static void set_mode(const char *mode)
+{
+	if (strcmp(mode, "https") == 0)
+		rules.mode = NFT_HTTPS;
+	else if (strcmp(mode, "dns") == 0)
+		rules.mode = NFT_DNS;
+	else if (strcmp(mode, "dns-strict") == 0)
+		rules.mode = NFT_DNS_STRICT;
+	else
+		die("mode", mode);
+}
+
+/* "tcp/22", "udp/100-200", or "all" */
+static struct learned_ports ports_from(const char *word)
+{
+	char protocol[4] = "";
+	unsigned first = 0, last = 0;
+	int found = sscanf(word, "%3[a-z]/%u-%u", protocol, &first, &last);
+
+	if (strcmp(word, "all") == 0)
+		return (struct learned_ports){ 0 };
+	if (found < 2)
+		die("ports", word);
+	return (struct learned_ports){
+		.protocol = strcmp(protocol, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP,
+		.range = { (uint16_t)first, (uint16_t)(found == 3 ? last : first) } };
+}
+
+static void set_ports(char *list)
+{
+	rules.ports_count = 0;
+	for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
+		if (rules.ports_count == PORTS_MAX)
+			die("ports", "too many");
+		ports[rules.ports_count++] = ports_from(word);
+	}
+}
+
+/* "name/address/ports/seconds", several with commas: one call. */
+static int learn(struct nft *nft, char *list)
+{
+	static struct learned items[LEARN_ITEMS_MAX];
+	size_t count = 0;
+
+	for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
+		struct learned *item = &items[count++];
+		char *addr = strchr(word, '/'), *opens = addr ? strchr(addr + 1, '/') : NULL;
+		char *seconds = strrchr(word, '/');
+
+		if (!opens || seconds <= opens || count == LEARN_ITEMS_MAX)
+			die("learn", word);
+		*addr++ = *opens++ = *seconds++ = '\0';
+		*item = (struct learned){ .name = str_of(word), .ports = ports_from(opens),
+					  .for_s = (uint32_t)strtoul(seconds, NULL, 10) };
+		if (!addr_parse(str_of(addr), &item->addr))
+			die("learn", addr);
+	}
+	return nft_learn(nft, items, count);
+}
+
+/* So many addresses for one name each, ten in a call: 11.0.0.0, 11.0.0.1, ... */
+static int learn_many(struct nft *nft, unsigned count)
+{
+	int err = 0;
+
+	for (unsigned i = 0; err == 0 && i < count; ) {
+		static char names[10][24];
+		struct learned items[10];
+		unsigned part = 0;
+
+		for (; part < 10 && i < count; part++, i++) {
+			snprintf(names[part], sizeof(names[part]), "n%u.test", i);
+			items[part] = (struct learned){ .name = str_of(names[part]), .for_s = 60 };
+			items[part].addr.v4.sin_family = AF_INET;
+			items[part].addr.v4.sin_addr.s_addr = htonl(0x0b000000 + i);
+		}
+		err = nft_learn(nft, items, part);
+	}
+	return err;
+}
+
+static bool is_kept(void *context, struct str name, const struct learned_ports *opens)
+{
+	(void)opens;
+	return str_equal(name, str_of(context));
+}
+
+/* What does something at once; false: it sets a value. */
+static bool do_value(struct nft *nft, const char *name, char *value, int *result)
+{
+	if (strcmp(name, "learn") == 0)
+		*result = learn(nft, value);
+	else if (strcmp(name, "learn_many") == 0)
+		*result = learn_many(nft, (unsigned)strtoul(value, NULL, 0));
+	else if (strcmp(name, "keep") == 0)
+		*result = (int)nft_forget(nft, is_kept, value);
+	else
+		return false;
+	return true;
+}
+
 static void set_value(char *name, char *value)
 {
 	unsigned number = (unsigned)strtoul(value, NULL, 0);
 
-	if (strcmp(name, "mark") == 0)
+	if (strcmp(name, "mode") == 0)
+		set_mode(value);
+	else if (strcmp(name, "dns") == 0)
+		rules.dns_port = (uint16_t)number;
+	else if (strcmp(name, "ports") == 0)
+		set_ports(value);
+	else if (strcmp(name, "mark") == 0)
 		rules.mark = number;
 	else if (strcmp(name, "uid") == 0)
 		rules.uid = number;
@@ -171,6 +282,11 @@ static int do_command(struct nft *nft, int watch, const char *command)
 		return nft_verify(nft);
 	if (strcmp(command, "watch") == 0)
 		return nft_watch_read(nft, watch);
+	if (strcmp(command, "learned") == 0)
+		return (int)nft_learned_count(nft);
+	while (strcmp(command, "ended") == 0)           /* to be there in the very moment */
+		if (nft_learned_count(nft) == 0)
+			return 0;
 	if (strcmp(command, "nflog") == 0)
 		return read_log();
 	if (strcmp(command, "wait") == 0)
@@ -190,11 +306,14 @@ int main(int argc, char **argv)
 		char *value = strchr(argv[i], '=');
 
 		if (value) {
-			*value = '\0';
-			set_value(argv[i], value + 1);
-			continue;
+			*value++ = '\0';
+			if (!do_value(nft, argv[i], value, &err)) {
+				set_value(argv[i], value);
+				continue;
+			}
+		} else {
+			err = do_command(nft, watch, argv[i]);
 		}
-		err = do_command(nft, watch, argv[i]);
 		if (err < 0)
 			printf("error %s: %s\n", strerror(-err), nft_error(nft));
 		else if (strcmp(argv[i], "print") != 0 && strcmp(argv[i], "nflog") != 0)

@@ -7,6 +7,7 @@
 A namespace is entered by thread, so sockets are made with `with net.box.entered()`."""
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import socket
@@ -30,7 +31,10 @@ MARK, UID = 1, 65380
 SO_ORIGINAL_DST = 80
 ETH_IP, ETH_IP6, PACKET_OUTGOING = 0x0800, 0x86dd, 4
 DISCOVERY = range(133, 137)             # ICMPv6 types
+REFUSED = errno.ECONNREFUSED
+PROHIBITED = {errno.EPERM, errno.EACCES, errno.EHOSTUNREACH}
 libc = ctypes.CDLL(None, use_errno=True)
+families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["v4", "v6"])
 
 
 class Rules:
@@ -71,6 +75,17 @@ class Rules:
 
     def install(self, *words):
         assert self.tool(*words, "install")[-1] == "install 0"
+
+    def elements(self, name):
+        """What a set holds: {value: (its timeout, what is left of it)} in seconds; values are as
+        nft's JSON has them, as text."""
+        found = {}
+        for row in self.box.nft_json("list", "table", "inet", "ringfence"):
+            held = row.get("set", {})
+            if held.get("name") in (name, name + "_b"):
+                for element in (one["elem"] for one in held.get("elem", [])):
+                    found[value_text(element["val"])] = element["timeout"], element["expires"]
+        return found
 
     def listing(self):
         return netns.command(*self.box.prefix(), "nft", "list", "table", "inet", "ringfence")
@@ -113,6 +128,15 @@ class Rules:
     def sniff(self):
         """What reaches the outside from now on."""
         return Sniffer(self)
+
+
+def value_text(value):
+    """"203.0.113.7", or "203.0.113.7 tcp 22-80"."""
+    if isinstance(value, dict) and "concat" in value:
+        return " ".join(value_text(part) for part in value["concat"])
+    if isinstance(value, dict):
+        return "-".join(str(end) for end in value["range"])
+    return str(value)
 
 
 class Held:
@@ -176,6 +200,20 @@ class Sniffer:
 def wanted(ethertype, packet):
     return ethertype == ETH_IP or ethertype == ETH_IP6 and not (
         packet[6] == socket.IPPROTO_ICMPV6 and packet[40] in DISCOVERY)
+
+
+def refusal(made, address):
+    """The errno with which a connection is refused; fails when it is not."""
+    error = made.connect_ex(address)
+    assert error != 0, "connected"
+    return error
+
+
+def send_refusal(made, data, address):
+    """The errno with which a datagram is refused."""
+    with pytest.raises(OSError) as failure:
+        made.sendto(data, address)
+    return failure.value.errno
 
 
 @contextlib.contextmanager

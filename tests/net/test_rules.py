@@ -7,27 +7,11 @@ import socket
 
 import pytest
 
-from rules import (ALLOWED, BOX, LISTED, LOOPBACK, MARK, OUTSIDE, PATIENCE, UID, as_uid, net,
-                   original_destination, rules, tcp_syn)  # noqa: F401, net and rules are fixtures
+from rules import (ALLOWED, BOX, LISTED, LOOPBACK, MARK, OUTSIDE, PATIENCE, PROHIBITED, REFUSED,
+                   UID, as_uid, families, net, original_destination, refusal, rules, send_refusal,
+                   tcp_syn)  # noqa: F401, net and rules are fixtures
 
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["v4", "v6"])
-REFUSED = errno.ECONNREFUSED
-PROHIBITED = {errno.EPERM, errno.EACCES, errno.EHOSTUNREACH}
 EPHEMERAL = 40000                       # where Linux takes source ports from
-
-
-def refusal(made, address):
-    """The errno with which a connection is refused; fails when it is not."""
-    error = made.connect_ex(address)
-    assert error != 0, "connected"
-    return error
-
-
-def send_refusal(made, data, address):
-    """The errno with which a datagram is refused."""
-    with pytest.raises(OSError) as failure:
-        made.sendto(data, address)
-    return failure.value.errno
 
 
 def connection(net, family, address=OUTSIDE, port=9999):

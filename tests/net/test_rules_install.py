@@ -29,6 +29,10 @@ def refused(net):
     [],
     ["match_uid=0", "mark=0x7fffffff", "http=9000", "https=8999", "group=7", "inbound=none"],
     ["log_allowed=1", "inbound=65535,443,80,8000-8010,8005-8020,1,2"],
+    ["dns=53"], ["dns=5300", "log_allowed=1"], ["dns=8080"],
+    ["mode=dns", "dns=53"], ["mode=dns", "dns=5300", "log_allowed=1", ALLOWED],
+    ["mode=dns-strict", "dns=53", "ports=tcp/22,udp/1-65535"],
+    ["mode=dns-strict", "dns=5300", "log_allowed=1", ALLOWED, "inbound=80"],
     ["allowed=0.0.0.0/0,::/0"],
     ["allowed=0.0.0.0,1.2.3.4/31,10.0.0.0/8,192.168.1.7,255.255.255.0/24,"
      "::1,2001:db8::/33,2001:db8:8000::/127,fd00::/8,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
