@@ -65,6 +65,7 @@ size_t dns_answer_build(const struct dns_query *query, const struct dns_records 
 	bool fits = len + opt_len <= limit;
 	struct dns_writer writer = { .data = out, .size = DNS_ANSWER_MAX };
 
+	assert(!records->cut);
 	assert(query->wire_len > 0 && query->type == records->type);
 	assert(records->message[question_len - 5] == 0);        /* a name of the same length */
 	if (!fits)
