@@ -4,11 +4,11 @@
     bench/dns.py [--quick] [--reps N] [--only WORD[,WORD]...] [--peers NAME[,NAME]...]
                  [--out FOLDER]
 
-Every resolver has a box of its own: dnsperf asks it there, it asks a nameserver outside, over a
-veth pair. Full: as fast as 100 questions under way go; paced: so many a second, for latency. With
-"redirected" dnsperf asks the nameserver's port 53 and the kernel leads it to the resolver, as a
-workload does; the peers get a redirection for that, ringfence brings its rules. "dead": the first
-of two upstreams says nothing; one new name after another is asked for."""
+Every resolver has a box of its own. dnsperf asks the nameserver outside, as a workload would, and
+the kernel leads it to the resolver, which asks the nameserver over a veth pair: the peers get the
+redirection they need to be used like this, ringfence brings its own rules. Full: as fast as 100
+questions under way go; paced: so many a second, for latency. "dead": the first of two upstreams
+says nothing; one new name after another is asked for."""
 import argparse
 import collections
 import contextlib
@@ -26,8 +26,8 @@ import measure
 import report
 from measure import note
 
-# names: which of NAMES; paced: questions a second, or 0; via: straight to the resolver or not.
-Scenario = collections.namedtuple("Scenario", "name names paced via quick")
+# names: which; paced: questions a second, or 0.
+Scenario = collections.namedtuple("Scenario", "name names paced quick")
 
 PORT, DNS = 5300, 53
 UPSTREAM, DEAD = "10.98.0.1", "10.98.0.9"
@@ -41,12 +41,11 @@ MISSES_A_SECOND = 150000        # more than anybody answers
 DEAD_NAMES, QUICK_DEAD_NAMES = 30, 10
 PATIENCE = 10
 SCENARIOS = [
-    Scenario("cached", "hit", 0, "straight", True),
-    Scenario("cached-redirected", "hit", 0, "redirected", False),
-    Scenario("uncached", "miss", 0, "straight", True),
-    Scenario("blocked", "other", 0, "straight", False),
-    Scenario("cached-paced", "hit", 5000, "straight", True),
-    Scenario("uncached-paced", "miss", 2000, "straight", True),
+    Scenario("cached", "hit", 0, True),
+    Scenario("uncached", "miss", 0, True),
+    Scenario("blocked", "other", 0, False),
+    Scenario("cached-paced", "hit", 5000, True),
+    Scenario("uncached-paced", "miss", 2000, True),
 ]
 # What ringfence's median may be of the best peer's.
 RATIOS = [("cached", "cpu", 0.7), ("uncached", "cpu", 0.7), ("cached-paced", "p99_us", 1.0),
@@ -145,26 +144,22 @@ class Box:
                 raise RuntimeError(f"{self.name} is not set up: {name} gives {reply}")
 
     def ask(self, name, patience=1):
-        """One question straight to the resolver: the answer, or None."""
+        """One question: the answer, or None."""
         with self.place.client.entered():
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sock:
             sock.settimeout(patience)
             serial = next(SERIAL) & 0xffff
             with contextlib.suppress(OSError):
-                sock.sendto(question(name, serial), ("127.0.0.1", PORT))
+                sock.sendto(question(name, serial), (UPSTREAM, DNS))
                 while (reply := sock.recv(4096))[:2] != struct.pack("!H", serial):
                     pass
                 return reply
         return None
 
-    def target(self, via):
-        return (UPSTREAM, DNS) if via == "redirected" or not self.proxy else ("127.0.0.1", PORT)
-
-    def dnsperf(self, path, seconds, paced, via):
+    def dnsperf(self, path, seconds, paced):
         """One run: {"ops", "seconds", "lost", "proxy_cpu", latencies when paced}."""
-        server, port = self.target(via)
-        argv = ["dnsperf", "-s", server, "-p", str(port), "-d", path, "-l", str(seconds),
+        argv = ["dnsperf", "-s", UPSTREAM, "-p", str(DNS), "-d", path, "-l", str(seconds),
                 "-q", str(UNDER_WAY), "-c", str(CLIENTS), "-T", "1", "-t", "2"]
         if paced:
             argv += ["-Q", str(paced), "-v"]
@@ -220,7 +215,7 @@ def summary(runs):
 def is_measured(scenario, name):
     """Where nothing is learned, one of ringfence's modes stands for both."""
     if name == DIRECT:
-        return scenario.names != "other" and scenario.via == "straight"
+        return scenario.names != "other"
     return name != STRICT or scenario.names == "miss"
 
 
@@ -231,7 +226,7 @@ def run_scenario(scenario, boxes, names, seconds, reps):
         turn = rep % len(order)
         for name in order[turn:] + order[:turn]:
             path = names.path(scenario.names, seconds, scenario.paced)
-            run = boxes[name].dnsperf(path, seconds, scenario.paced, scenario.via)
+            run = boxes[name].dnsperf(path, seconds, scenario.paced)
             runs[name].append(run)
             if "failed" in run:
                 note(f"  {scenario.name}, {name}: {run['failed']}")
