@@ -1,450 +1,496 @@
-/* ask.c - one name asked upstream through c-ares, on a loop.
- *
- * Of c-ares we use ares_query(): absolute names, no search list, no hosts file, no environment, no
- * special names but .onion (RFC 7686), which it refuses; "localhost" is asked like any name, and
- * what comes back is judged like any address.  It retries, moves to the next server, and asks again
- * over TCP when an answer was cut.  We open and mark its sockets, drop datagrams that are no answer
- * to our question before it sees them, and read the answer ourselves (dns_reply.h): it would also
- * take addresses of other owners.
- *
- * ask_close() destroys the channel and cancels the polls; memory and descriptors go with the last
- * of them. */
+/* ask.c - one name and type asked upstream: tries at one server after another. */
 #include "core/ask.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "core/channel.h"
-#include "proto/dns_reply.h"
+#include "core/own.h"
+#include "core/resolver_inside.h"
 
 enum {
-	TRY_MS = 300,                   /* for the first round of servers; c-ares doubles it */
-	FAMILY_WAIT_MS = 500,           /* for the second family, when the first has addresses */
-	PARTIAL_TTL_MS = 30 * 1000,     /* the other family may be back by then */
-	NONE_TTL_MS = 5 * 1000,         /* "no" without SOA */
-	SOCKETS_MAX = 3 * UPSTREAMS_MAX, /* UDP and TCP to each, and some on their way out */
-	NXDOMAIN = 3,
-	DATAGRAMS_MAX = 64,             /* looked at in one go; forgers get no more of our time */
+	DOUBLED_MAX = 3,                /* times that a try's time is doubled */
+	CASE_WAIT_MS = 50,              /* for the right one, behind an answer in another case */
+	PROBE_MS = 1000,
+	DRAWS_MAX = 16,                 /* of an id that no other try at the same place has */
 };
 
-struct ask_socket {
-	struct op poll, cancel;
-	int fd;                         /* -1: none; closed when the poll is over */
-	bool stream, closed;
-	short want, armed;              /* POLLIN, POLLOUT */
-};
-
-static_assert((int)DNS_REPLY_ADDRS_MAX <= (int)RESOLVER_ADDRS_MAX, "a family's addresses fit");
-
-enum family_state { FAMILY_WAITS, FAMILY_FAILED, FAMILY_ANSWERED };
-
-struct ask_family {
-	struct ask *ask;
-	uint16_t type;
-	enum family_state state;
-	unsigned skipped;
-	struct dns_reply reply;
-};
+/* What a try at a server is made of. */
+enum { BY_STREAM = 1, IN_LOWER_CASE = 2, WITHOUT_EDNS = 4 };
 
 struct ask {
-	struct owner owner;             /* of the polls; holds itself while the channel lives */
-	struct owner *parent;
-	ares_channel channel;
-	bool ended;
-	uint32_t mark;
-	uint64_t deadline_ms;
-	struct timer timer;
+	struct resolver *resolver;
+	bool open;                      /* false: in the pool, for who walks all */
+	struct timer timer;             /* the newest try's time is over, or the deadline */
 	ask_fn *done;
 	void *context;
-	unsigned waits;                 /* families not in yet */
-	struct ask_family families[2];  /* A, AAAA */
-	struct ask_answer answer;
-	struct ask_socket sockets[SOCKETS_MAX];
-	struct str name;                /* in text, which ends with a NUL */
-	char text[256];
+	struct servers *servers;
+	uint64_t began_us, deadline_ms;
+	struct server *case_lost_by;    /* when the timer fires, ask it without random case */
+	bool asked_in_lower_case;
+	uint16_t type, rcode;
+	uint8_t order[UPSTREAMS_MAX];
+	uint8_t no;                     /* a bit for each server that fails or refuses */
+	uint8_t turn;                   /* whose turn it is, counting on */
+	uint8_t tried;
+	struct try *tries[ASK_TRIES_MAX];       /* NULL: over */
+	uint8_t name_len;
+	uint8_t name[DNS_NAME_MAX];     /* on the wire, in lower case */
 };
 
-static void ask_continue(struct ask *ask);
+static_assert(UPSTREAMS_MAX <= 8, "a bit for each server");
 
-/* Sockets, as c-ares asks for them */
+/* Tries */
 
-/* fd -1: a free one. */
-static struct ask_socket *socket_of(struct ask *ask, int fd)
+void try_join(struct try *try, struct try **list)
 {
-	for (struct ask_socket *slot = ask->sockets; slot < ask->sockets + SOCKETS_MAX; slot++)
-		if (slot->fd == fd && !slot->closed && (fd >= 0 || op_idle(&slot->cancel)))
-			return slot;
-	return NULL;
+	assert(!try->link);
+	try->next = *list;
+	try->link = list;
+	if (try->next)
+		try->next->link = &try->next;
+	*list = try;
 }
 
-/* A socket without its mark would be redirected to ourselves or dropped: there is none then. */
-static ares_socket_t socket_open(int family, int type, int protocol, void *context)
+void try_leave(struct try *try)
 {
-	struct ask *ask = context;
-	struct ask_socket *slot = socket_of(ask, -1);
-	int fd = slot ? socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol) : -1;
-
-	if (fd >= 0 && ask->mark != 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_MARK, &ask->mark, sizeof(ask->mark)) < 0) {
-		close(fd);
-		fd = -1;
-	}
-	if (fd < 0) {
-		ask->answer.sockets_refused++;
-		errno = EACCES;
-		return ARES_SOCKET_BAD;
-	}
-	slot->fd = fd;
-	slot->stream = type == SOCK_STREAM;
-	return fd;
+	assert(try->link);
+	*try->link = try->next;
+	if (try->next)
+		try->next->link = try->link;
+	try->next = NULL;
+	try->link = NULL;
 }
 
-/* Its poll is over. */
-static void socket_finish(struct ask_socket *slot)
+void try_sent(struct try *try)
 {
-	if (slot->fd >= 0)
-		close(slot->fd);
-	slot->fd = -1;
-	slot->closed = false;
-	slot->want = 0;
+	if (try->ask || !op_idle(&try->send))
+		return;
+	try->taken = false;
+	pool_give(&resolver_of(&try->send)->tries, try);
 }
 
-/* Not closed before its poll is over: the number could come back for another socket. */
-static int socket_close(ares_socket_t fd, void *context)
+/* It is on no list. */
+static void try_drop(struct try *try)
 {
-	struct ask_socket *slot = socket_of(context, fd);
+	struct ask *ask = try->ask;
 
-	if (!slot)
-		return -1;
-	slot->closed = true;
-	slot->want = 0;
-	if (op_idle(&slot->poll))
-		socket_finish(slot);
-	else if (!op_idle(&slot->cancel))
-		(void)shutdown(fd, SHUT_RDWR);  /* a cancel is on its way: wake it so */
+	for (unsigned i = 0; i < ask->tried; i++)
+		if (ask->tries[i] == try)
+			ask->tries[i] = NULL;
+	own_remove(&try->question);
+	try->ask = NULL;
+	try_sent(try);
+}
+
+static void try_forget(struct try *try)
+{
+	if (try->stream)
+		stream_forget(try);
 	else
-		op_cancel(&slot->cancel, &slot->poll);
+		udp_forget(try);
+	assert(!try->link);
+	try_drop(try);
+}
+
+/* A forgery, or a server that changes the case of names: after a moment it is asked without. */
+static void case_lost(struct try *try)
+{
+	struct loop *loop = try->ask->resolver->owner.loop;
+	struct ask *ask = try->ask;
+
+	if (try->lower || ask->case_lost_by ||
+	    atomic_load_explicit(&try->server->echoes_case, memory_order_relaxed))
+		return;
+	ask->case_lost_by = try->server;
+	timer_arm(&loop->timers, &ask->timer, loop->now_ms + CASE_WAIT_MS);
+}
+
+struct try *try_match(struct resolver *resolver, struct try *list, const uint8_t *data, size_t len,
+		      enum try_end *end)
+{
+	enum dns_match match = DNS_MATCH_NO;
+	struct try *try = list;
+
+	while (try && (len < 2 || try->question.id != (data[0] << 8 | data[1])))
+		try = try->next;
+	if (try)
+		match = dns_response_match(data, len, &try->question);
+	if (match != DNS_MATCH_YES) {
+		resolver_add(resolver, RESOLVER_FORGED, 1);
+		if (match == DNS_MATCH_CASE)
+			case_lost(try);
+		return NULL;
+	}
+	*end = dns_response_parse(data, len, &try->question, &resolver->heard) == PARSED_OK ?
+	       TRY_HEARD : TRY_GARBLED;
+	try_leave(try);
+	return try;
+}
+
+static bool has_upper(const uint8_t *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			return true;
+	return false;
+}
+
+static void question_fill(struct try *try, struct ask *ask, unsigned how)
+{
+	struct random *random = &ask->resolver->random;
+	struct dns_question *question = &try->question;
+
+	question->id = (uint16_t)random_u64(random);
+	question->type = ask->type;
+	question->name_len = ask->name_len;
+	memcpy(question->name, ask->name, ask->name_len);
+	try->lower = (how & IN_LOWER_CASE) || !server_takes_case(try->server);
+	if (!try->lower) {
+		uint64_t bits[4];
+
+		for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
+			bits[i] = random_u64(random);
+		dns_name_set_case(question->name, question->name_len, (const uint8_t *)bits);
+	}
+	try->edns = !(how & WITHOUT_EDNS) &&
+		    !atomic_load_explicit(&try->server->no_edns, memory_order_relaxed);
+	try->len = (uint16_t)dns_question_build(question, try->edns, try->wire + 2);
+	try->wire[0] = (uint8_t)(try->len >> 8);
+	try->wire[1] = (uint8_t)try->len;
+}
+
+static struct try *try_new(struct ask *ask, struct server *server)
+{
+	struct try *try = pool_take(&ask->resolver->tries);
+
+	if (!try)
+		return NULL;
+	memset(try, 0, offsetof(struct try, wire));
+	try->send.owner = &ask->resolver->owner;
+	try->ask = ask;
+	try->taken = true;
+	try->server = server;
+	try->sent_ms = ask->resolver->owner.loop->now_ms;
+	return try;
+}
+
+/* 0 or -errno: the server could not even be asked. */
+static int ask_try(struct ask *ask, struct server *server, unsigned how)
+{
+	bool by_stream = server->tls.on || (how & BY_STREAM);
+	struct resolver *resolver = ask->resolver;
+	struct try *try;
+	int err = -EEXIST;
+
+	if (by_stream)
+		how |= IN_LOWER_CASE;           /* nobody forges into a connection */
+	try = ask->tried < ASK_TRIES_MAX ? try_new(ask, server) : NULL;
+	if (!try)
+		return -ENOBUFS;
+	for (unsigned draws = 0; err == -EEXIST && draws < DRAWS_MAX; draws++) {
+		question_fill(try, ask, how);
+		err = by_stream ? stream_try(resolver, try) : udp_try(resolver, try);
+	}
+	if (err < 0) {
+		if (err == -ENETUNREACH || err == -EHOSTUNREACH || err == -ECONNREFUSED)
+			server_refused(server, resolver->owner.loop->now_ms);
+		try_drop(try);
+		return err;
+	}
+	own_add(&try->question);
+	resolver_add(resolver, RESOLVER_TRIES, 1);
+	ask->tries[ask->tried++] = try;
 	return 0;
 }
 
-static int socket_connect(ares_socket_t fd, const struct sockaddr *addr, ares_socklen_t len,
-			  void *context)
+/* The end */
+
+static void ask_free(struct ask *ask)
 {
-	(void)context;
-	return connect(fd, addr, len);
-}
+	struct resolver *resolver = ask->resolver;
 
-static ares_ssize_t socket_receive(ares_socket_t fd, void *buf, size_t size, int flags,
-				   struct sockaddr *from, ares_socklen_t *from_len, void *context)
-{
-	struct ask *ask = context;
-	struct ask_socket *slot = socket_of(ask, fd);
-
-	for (unsigned i = 0; slot && i < DATAGRAMS_MAX; i++) {
-		ssize_t len = recvfrom(fd, buf, size, flags, from, from_len);
-
-		if (len < 0 || slot->stream || dns_reply_matches(buf, (size_t)len, ask->name))
-			return len;
-		ask->answer.forged++;
-	}
-	errno = EAGAIN;
-	return -1;
-}
-
-static ares_ssize_t socket_send(ares_socket_t fd, const struct iovec *parts, int count,
-				void *context)
-{
-	struct iovec copy[16];
-	struct msghdr message = { .msg_iov = copy };
-	ssize_t len;
-
-	(void)context;
-	for (; (int)message.msg_iovlen < count && message.msg_iovlen < ARRAY_LEN(copy);
-	     message.msg_iovlen++)
-		copy[message.msg_iovlen] = parts[message.msg_iovlen];
-	len = sendmsg(fd, &message, MSG_NOSIGNAL);
-	/* An error of the datagram before: were it taken for this one's, the other would wait. */
-	if (len < 0 && errno == ECONNREFUSED)
-		len = sendmsg(fd, &message, MSG_NOSIGNAL);
-	return len;
-}
-
-static const struct ares_socket_functions socket_functions = {
-	socket_open, socket_close, socket_connect, socket_receive, socket_send,
-};
-
-/* c-ares tells what it waits for; the polls are armed once it has returned. */
-static void socket_wants(void *context, ares_socket_t fd, int readable, int writable)
-{
-	struct ask_socket *slot = socket_of(context, fd);
-
-	if (slot)
-		slot->want = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
-}
-
-/* Completions and time */
-
-static void on_ready(struct op *op, int res, uint32_t flags)
-{
-	struct ask_socket *slot = container_of(op, struct ask_socket, poll);
-	struct ask *ask = container_of(op->owner, struct ask, owner);
-	int fd = slot->fd;
-	bool in, out;
-
-	(void)flags;
-	if (slot->closed)
-		return socket_finish(slot);
-	if (res == -ECANCELED)
-		res = 0;                        /* to be armed anew, for more */
-	else if (res < 0)
-		res = POLLERR;
-	/* An error is found by whatever it tries next. */
-	in = (slot->want & POLLIN) && (res & (POLLIN | POLLERR | POLLHUP));
-	out = (slot->want & POLLOUT) && (res & (POLLOUT | POLLERR | POLLHUP));
-	if (in || out)
-		ares_process_fd(ask->channel, in ? fd : ARES_SOCKET_BAD,
-				out ? fd : ARES_SOCKET_BAD);
-	ask_continue(ask);
-}
-
-static void sockets_arm(struct ask *ask)
-{
-	for (struct ask_socket *slot = ask->sockets; slot < ask->sockets + SOCKETS_MAX; slot++) {
-		if (slot->fd < 0 || slot->closed)
-			continue;
-		if (op_idle(&slot->poll) && slot->want) {
-			slot->armed = slot->want;
-			op_poll(&slot->poll, slot->fd, (unsigned)slot->want, on_ready);
-		} else if (!op_idle(&slot->poll) && slot->want & ~slot->armed &&
-			   op_idle(&slot->cancel)) {
-			op_cancel(&slot->cancel, &slot->poll);
-		}
-	}
-}
-
-static void timer_set(struct ask *ask)
-{
-	struct loop *loop = ask->owner.loop;
-	uint64_t at_ms = ask->deadline_ms;
-	struct timeval wait;
-
-	/* c-ares has a clock of its own: one more millisecond, not to wake up just before its. */
-	if (ares_timeout(ask->channel, NULL, &wait)) {
-		uint64_t next_ms = loop->now_ms + (uint64_t)wait.tv_sec * 1000 +
-				   (uint64_t)wait.tv_usec / 1000 + 1;
-
-		if (next_ms < at_ms)
-			at_ms = next_ms;
-	}
-	timer_arm(&loop->timers, &ask->timer, at_ms);
+	ask->open = false;
+	timer_cancel(&resolver->owner.loop->timers, &ask->timer);
+	for (unsigned i = 0; i < ask->tried; i++)
+		if (ask->tries[i])
+			try_forget(ask->tries[i]);
+	pool_give(&resolver->asks, ask);
 }
 
 void ask_close(struct ask *ask)
 {
-	ask->ended = true;
-	timer_cancel(&ask->owner.loop->timers, &ask->timer);
-	ares_destroy(ask->channel);
-	ask->owner.closing = true;
-	owner_release(&ask->owner);
+	ask_free(ask);
 }
 
-static void ask_free(struct owner *owner)
+int asks_init(struct resolver *resolver)
 {
-	struct ask *ask = container_of(owner, struct ask, owner);
-	struct owner *parent = ask->parent;
+	int err = pool_init(&resolver->asks, sizeof(struct ask), ASKS_MAX + PROBES_MAX);
 
-	for (unsigned i = 0; i < SOCKETS_MAX; i++)
-		socket_finish(&ask->sockets[i]);
-	free(ask);
-	owner_release(parent);
+	if (err == 0)
+		err = pool_init(&resolver->tries, sizeof(struct try), TRIES_MAX);
+	if (err < 0)
+		pool_finish(&resolver->asks);
+	return err;
 }
 
-/* Answers */
-
-static union addr addr_of(const struct ask_family *family, unsigned i)
+void asks_close(struct resolver *resolver)
 {
-	const uint8_t *bytes = family->reply.addrs[i];
-	union addr addr = { 0 };
+	for (uint32_t i = 0; i < resolver->asks.fresh; i++) {
+		struct ask *ask = pool_item(&resolver->asks, i);
 
-	if (family->type == DNS_TYPE_A) {
-		addr.v4.sin_family = AF_INET;
-		memcpy(&addr.v4.sin_addr, bytes, 4);
-	} else {
-		addr.v6.sin6_family = AF_INET6;
-		memcpy(&addr.v6.sin6_addr, bytes, 16);
+		if (ask->open)
+			ask_free(ask);
 	}
-	return addr;
 }
 
-static unsigned family_count(const struct ask_family *family)
+void asks_finish(struct resolver *resolver)
 {
-	return family->state == FAMILY_ANSWERED ? family->reply.count : 0;
-}
+	for (uint32_t i = 0; i < resolver->tries.fresh; i++) {
+		struct try *try = pool_item(&resolver->tries, i);
 
-/* Addresses of both; when they are too many, each family gets at least half of the room. */
-static void take_addrs(struct ask *ask)
-{
-	enum { HALF = RESOLVER_ADDRS_MAX / 2 };
-	unsigned counts[2] = { family_count(&ask->families[0]), family_count(&ask->families[1]) };
-	struct ask_answer *answer = &ask->answer;
-
-	for (unsigned i = 0; i < 2; i++) {
-		unsigned other = counts[!i] < HALF ? counts[!i] : HALF;
-
-		if (counts[i] > RESOLVER_ADDRS_MAX - other)
-			counts[i] = RESOLVER_ADDRS_MAX - other;
+		if (try->taken)
+			try_sent(try);
 	}
-	for (unsigned i = 0; i < 2; i++)
-		for (unsigned j = 0; j < counts[i]; j++)
-			answer->addrs[answer->count++] = addr_of(&ask->families[i], j);
+	pool_finish(&resolver->tries);
+	pool_finish(&resolver->asks);
 }
 
-/* The families' answers as one: addresses of either make it good; a server that says "no such name"
- * speaks for both; otherwise both must have said that there is none. */
-static void merge(struct ask *ask)
-{
-	struct ask_answer *answer = &ask->answer;
-	bool no_name = false, failed = false;
-	uint64_t ttl_ms = UINT64_MAX;
-
-	take_addrs(ask);
-	for (unsigned i = 0; i < 2; i++) {
-		const struct ask_family *family = &ask->families[i];
-		uint64_t its_ms = (uint64_t)family->reply.ttl_s * 1000;
-
-		if (family->state != FAMILY_ANSWERED) {
-			failed = true;
-			answer->timed_out |= family->state == FAMILY_WAITS;
-			continue;
-		}
-		if (family->skipped > answer->skipped)
-			answer->skipped = family->skipped;
-		no_name |= family->reply.rcode != 0;
-		if (!family->reply.has_ttl)
-			its_ms = NONE_TTL_MS;
-		if (family->reply.count > 0 || answer->count == 0)
-			ttl_ms = its_ms < ttl_ms ? its_ms : ttl_ms;
-	}
-	if (answer->count > 0 && failed && ttl_ms > PARTIAL_TTL_MS)
-		ttl_ms = PARTIAL_TTL_MS;
-	answer->ttl_ms = ttl_ms;
-	answer->failed = answer->count == 0 && failed && !no_name;
-	answer->timed_out &= answer->failed;
-}
-
-/* Not from within a callback of c-ares, which may not destroy its channel there. */
-static void ask_answered(struct ask *ask)
+static void ask_done(struct ask *ask, struct ask_answer *answer)
 {
 	ask_fn *done = ask->done;
 	void *context = ask->context;
-	struct ask_answer answer;
 
-	merge(ask);
-	answer = ask->answer;
-	ask_close(ask);
-	done(context, &answer);
+	answer->took_us = (uint32_t)(ask->resolver->owner.loop->now_us - ask->began_us);
+	ask_free(ask);
+	done(context, answer);
 }
 
-static void on_reply(void *context, int status, int timeouts, unsigned char *data, int len)
+static void ask_fail(struct ask *ask, bool timed_out)
 {
-	struct ask_family *family = context;
-	struct ask *ask = family->ask;
+	struct ask_answer answer = { .failed = true, .timed_out = timed_out };
 
-	if (ask->ended)
-		return;                         /* our own ares_destroy() */
-	ask->waits--;
-	ask->answer.timed_out |= status == ARES_ETIMEOUT;
-	family->skipped = (unsigned)timeouts;
-	family->state = FAMILY_FAILED;
-	if (data && len > 0) {
-		if (dns_reply_parse(data, (size_t)len, ask->name, family->type,
-				    &family->reply) == PARSED_OK &&
-		    (family->reply.rcode == 0 || family->reply.rcode == NXDOMAIN))
-			family->state = FAMILY_ANSWERED;
-	} else if (status == ARES_ENOTFOUND) {  /* .onion: refused without asking */
-		family->reply = (struct dns_reply){ .rcode = NXDOMAIN };
-		family->state = FAMILY_ANSWERED;
+	answer.rcode = ask->rcode ? ask->rcode : DNS_RCODE_SERVFAIL;
+	ask_done(ask, &answer);
+}
+
+/* Going on */
+
+static bool is_waiting(const struct ask *ask)
+{
+	for (unsigned i = 0; i < ask->tried; i++)
+		if (ask->tries[i])
+			return true;
+	return false;
+}
+
+static unsigned all_servers(const struct ask *ask)
+{
+	return (1U << ask->servers->count) - 1;
+}
+
+static void timer_set(struct ask *ask, uint64_t wait_ms)
+{
+	struct loop *loop = ask->resolver->owner.loop;
+	uint64_t at_ms = loop->now_ms + wait_ms;
+
+	if (at_ms > ask->deadline_ms)
+		at_ms = ask->deadline_ms;
+	timer_arm(&loop->timers, &ask->timer, at_ms);
+}
+
+static uint64_t patience_ms(const struct ask *ask, const struct server *server, bool by_stream)
+{
+	unsigned round = (unsigned)ask->turn / ask->servers->count;
+	uint64_t first_ms = by_stream || server->tls.on ? ASK_STREAM_TRY_MS : ASK_TRY_MS;
+
+	return first_ms << (round < DOUBLED_MAX ? round : DOUBLED_MAX);
+}
+
+/* Ask whose turn it is; those that said no are passed over.  false: there is nobody to ask, the
+ * timer has not been set. */
+static bool ask_next(struct ask *ask)
+{
+	while (ask->no != all_servers(ask) && ask->tried < ASK_TRIES_MAX) {
+		unsigned place = ask->order[ask->turn % ask->servers->count];
+		struct server *server = &ask->servers->all[place];
+
+		if (!(ask->no & 1U << place)) {
+			uint64_t wait_ms = patience_ms(ask, server, false);
+
+			ask->turn++;
+			if (ask_try(ask, server, 0) == 0) {
+				timer_set(ask, wait_ms);
+				return true;
+			}
+			ask->no |= (uint8_t)(1U << place);
+		} else {
+			ask->turn++;
+		}
 	}
+	return false;
 }
 
-/* After anything that c-ares did: end, or wait for what it waits for. */
-static void ask_continue(struct ask *ask)
+/* Nothing new could be asked: wait for what is under way, or give up. */
+static void ask_go_on(struct ask *ask)
 {
-	uint64_t patience_ms = ask->owner.loop->now_ms + FAMILY_WAIT_MS;
+	if (ask_next(ask))
+		return;
+	if (is_waiting(ask))
+		timer_set(ask, BUDGET_MS);
+	else
+		ask_fail(ask, false);
+}
 
-	if (ask->waits == 0)
-		return ask_answered(ask);
-	/* A family that nobody answers for must not keep the other's addresses waiting. */
-	if (family_count(&ask->families[0]) + family_count(&ask->families[1]) > 0 &&
-	    patience_ms < ask->deadline_ms)
-		ask->deadline_ms = patience_ms;
-	sockets_arm(ask);
-	timer_set(ask);
+static struct try *newest(const struct ask *ask)
+{
+	return ask->tried > 0 ? ask->tries[ask->tried - 1] : NULL;
 }
 
 static void on_time(struct timer *timer)
 {
 	struct ask *ask = container_of(timer, struct ask, timer);
+	uint64_t now_ms = ask->resolver->owner.loop->now_ms;
+	struct try *try = newest(ask);
 
-	if (ask->waits == 0 || ask->owner.loop->now_ms >= ask->deadline_ms)
-		return ask_answered(ask);
-	ares_process_fd(ask->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	ask_continue(ask);
+	if (ask->case_lost_by && !ask->asked_in_lower_case) {
+		ask->asked_in_lower_case = true;
+		if (ask_try(ask, ask->case_lost_by, IN_LOWER_CASE) == 0)
+			return timer_set(ask, ASK_TRY_MS);
+	}
+	if (try)
+		server_silent(try->server, try->sent_ms, now_ms);
+	if (now_ms >= ask->deadline_ms)
+		return ask_fail(ask, true);
+	ask_go_on(ask);
+}
+
+static unsigned place_of(const struct ask *ask, const struct server *server)
+{
+	return (unsigned)(server - ask->servers->all);
+}
+
+/* Another way to the same server; false: not possible. */
+static bool ask_same(struct ask *ask, struct server *server, unsigned how)
+{
+	if (ask_try(ask, server, how) < 0)
+		return false;
+	timer_set(ask, patience_ms(ask, server, how & BY_STREAM));
+	return true;
+}
+
+/* What a server's echo of the name tells about it. */
+static void learn_case(const struct try *try)
+{
+	struct server *server = try->server;
+
+	if (try->lower && server_takes_case(server) && try->ask->asked_in_lower_case)
+		atomic_fetch_add_explicit(&server->case_lost, 1, memory_order_relaxed);
+	else if (!atomic_load_explicit(&server->echoes_case, memory_order_relaxed) &&
+		 has_upper(try->question.name, try->question.name_len))
+		atomic_store_explicit(&server->echoes_case, true, memory_order_relaxed);
+}
+
+void try_ended(struct try *try, enum try_end end)
+{
+	struct ask *ask = try->ask;
+	struct resolver *resolver = ask->resolver;
+	const struct dns_records *heard = &resolver->heard;
+	struct server *server = try->server;
+	bool was_newest = try == newest(ask), by_stream = try->stream != NULL, edns = try->edns;
+
+	if (end == TRY_HEARD || end == TRY_GARBLED) {
+		server_heard(server, resolver->owner.loop->now_ms);
+		learn_case(try);
+	} else if (end == TRY_REFUSED) {
+		server_refused(server, resolver->owner.loop->now_ms);
+	}
+	try_drop(try);
+	if (!ask->open)                         /* it is just being closed */
+		return;
+	if (end == TRY_HEARD && !heard->cut &&
+	    (heard->rcode == DNS_RCODE_NONE || heard->rcode == DNS_RCODE_NXDOMAIN))
+		return ask_done(ask, &(struct ask_answer){
+			.rcode = heard->rcode, .records = heard, .server = server });
+	if (end == TRY_HEARD && heard->cut && !by_stream && ask_same(ask, server, BY_STREAM))
+		return;
+	if (end == TRY_HEARD && edns && (heard->rcode == DNS_RCODE_FORMERR ||
+					 heard->rcode == DNS_RCODE_NOTIMP) &&
+	    ask_same(ask, server, WITHOUT_EDNS | (by_stream ? BY_STREAM : 0)))
+		return;
+	if (end == TRY_CLOSED && ask_same(ask, server, by_stream ? BY_STREAM : 0))
+		return;
+	if (end == TRY_HEARD && !heard->cut)
+		ask->rcode = heard->rcode;
+	ask->no |= (uint8_t)(1U << place_of(ask, server));
+	if (was_newest || !is_waiting(ask))
+		ask_go_on(ask);
 }
 
 /* Opening */
 
-static struct ask *ask_new(const struct ask_how *how, struct str name)
+static void on_probed(void *context, const struct ask_answer *answer)
 {
-	struct ask *ask = calloc(1, sizeof(*ask));
+	(void)context;                          /* the server knows whether it was heard */
+	(void)answer;
+}
 
-	assert(name.len > 0 && name.len < sizeof(ask->text));
+static struct ask *ask_new(struct resolver *resolver, const struct ask_how *how)
+{
+	struct ask *ask = pool_take(&resolver->asks);
+
 	if (!ask)
 		return NULL;
-	ask->owner = (struct owner){ .loop = how->parent->loop, .free = ask_free };
-	ask->parent = how->parent;
-	ask->mark = how->mark;
-	ask->deadline_ms = how->deadline_ms;
+	memset(ask, 0, sizeof(*ask));
+	ask->resolver = resolver;
 	ask->timer.fire = on_time;
 	ask->done = how->done;
 	ask->context = how->context;
-	memcpy(ask->text, name.at, name.len);
-	ask->name = (struct str){ ask->text, name.len };
-	ask->families[ask->waits++] = (struct ask_family){ .ask = ask, .type = DNS_TYPE_A };
-	ask->families[ask->waits++] = (struct ask_family){ .ask = ask, .type = DNS_TYPE_AAAA };
-	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
-		ask->sockets[i].fd = -1;
-		ask->sockets[i].poll.owner = ask->sockets[i].cancel.owner = &ask->owner;
-	}
+	ask->servers = how->servers;
+	ask->deadline_ms = how->deadline_ms;
+	ask->began_us = resolver->owner.loop->now_us;
+	ask->open = true;
 	return ask;
 }
 
-int ask_open(const struct ask_how *how, struct str name, struct ask **out)
+/* A dead server is asked the same beside the others, by an ask of its own that nobody waits for. */
+static void probe(const struct ask *like, unsigned place)
 {
-	struct ask *ask = ask_new(how, name);
-	int err;
+	struct resolver *resolver = like->resolver;
+	struct ask *ask = ask_new(resolver, &(struct ask_how){
+		.servers = like->servers, .done = on_probed,
+		.deadline_ms = resolver->owner.loop->now_ms + PROBE_MS });
 
 	if (!ask)
-		return -ENOMEM;
-	err = channel_open(&ask->channel, &(struct channel_how){
-		.servers = how->upstreams, .first = how->first, .try_ms = TRY_MS,
-		.wants = socket_wants, .context = ask });
-	if (err < 0) {
-		free(ask);
-		return err;
+		return;
+	ask->type = like->type;
+	ask->name_len = like->name_len;
+	memcpy(ask->name, like->name, like->name_len);
+	ask->no = (uint8_t)(all_servers(ask) & ~(1U << place));
+	memset(ask->order, (int)place, sizeof(ask->order));
+	if (!ask_next(ask))
+		ask_free(ask);
+}
+
+int ask_open(struct resolver *resolver, const struct ask_how *how, struct str name, uint16_t type,
+	     struct ask **out)
+{
+	struct ask *ask = how->servers->count > 0 ? ask_new(resolver, how) : NULL;
+
+	if (!ask)
+		return how->servers->count > 0 ? -ENOBUFS : -EINVAL;
+	ask->type = type;
+	ask->name_len = (uint8_t)dns_name_from_text(name, ask->name);
+	if (ask->name_len == 0) {
+		ask_free(ask);
+		return -EINVAL;
 	}
-	owner_hold(ask->parent);
-	owner_hold(&ask->owner);                /* until ask_close() */
-	ares_set_socket_functions(ask->channel, &socket_functions, ask);
-	for (struct ask_family *family = ask->families; family < ask->families + 2; family++)
-		ares_query(ask->channel, ask->text, 1, family->type, on_reply, family);
-	if (ask->waits == 0)                        /* nobody can be asked: told from the loop */
-		ask->deadline_ms = ask->owner.loop->now_ms;
-	sockets_arm(ask);
-	timer_set(ask);
+	servers_order(ask->servers, ask->order);
+	if (!ask_next(ask))                     /* nobody can be asked: told from the loop */
+		timer_set(ask, 0);
+	for (unsigned i = 1; i < ask->servers->count; i++)
+		if (server_wants_probe(&ask->servers->all[ask->order[i]],
+				       resolver->owner.loop->now_ms))
+			probe(ask, ask->order[i]);
 	*out = ask;
 	return 0;
 }

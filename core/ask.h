@@ -1,35 +1,42 @@
-/* ask.h - one name asked upstream: its A and AAAA side by side, through c-ares, on a loop.
+/* ask.h - one name and type asked upstream: tries at one server after another, until one answers.
  *
- * Every question has a c-ares channel of its own, so that it has sockets, and with them source
- * ports, of its own: c-ares before 1.20 keeps one socket a server while a channel has anything to
- * ask, and a port that stays is half of what an off-path forger needs.  A and AAAA of one question
- * share theirs.  It costs some microseconds a question, and a read of the random device. */
+ * Each server has its time (ASK_TRY_MS at first, longer when all have had theirs); then the next is
+ * asked too, and whichever answers first is heard.  One that refuses, fails or sends nonsense is
+ * passed over at once.  A try goes by a datagram (ask_udp.h), by a connection (ask_stream.h) when
+ * the answer was cut, or over TLS where the server is configured so.
+ *
+ *   ask -- try 1 --> server A: silence ----------> (still heard)
+ *     `-- after 300 ms: try 2 --> server B: answer --> done() */
 #ifndef CORE_ASK_H
 #define CORE_ASK_H
 
-#include "core/loop.h"
-#include "core/resolv_conf.h"
-#include "core/resolver.h"
+#include "core/op.h"
+#include "core/server.h"
+#include "core/timer.h"
+#include "proto/dns.h"
 
-struct ask_answer {
-	bool failed;                    /* count 0 and nobody said that there is none */
-	bool timed_out;                 /* failed, because nobody answered in time */
-	unsigned count;                 /* distinct; when there are too many, some of each family */
-	union addr addrs[RESOLVER_ADDRS_MAX];
-	uint64_t ttl_ms;                /* not clamped */
-	unsigned skipped;               /* tries without an answer before the one that had one */
-	unsigned forged;                /* datagrams that were no answer to this question */
-	unsigned sockets_refused;       /* could not be opened and marked */
+struct resolver;
+
+enum {
+	ASK_TRY_MS = 300,               /* for the first round of servers; then twice as long */
+	ASK_STREAM_TRY_MS = 800,        /* with the time to connect */
+	ASK_TRIES_MAX = 8,
 };
 
-/* The answer is good during the call; the ask is gone after it. */
+struct ask_answer {
+	bool failed;                    /* records is NULL */
+	bool timed_out;                 /* failed, because nobody answered in time */
+	uint16_t rcode;                 /* of records; failed: what a server said, else 2 */
+	const struct dns_records *records;      /* good during the call */
+	const struct server *server;    /* who said so; NULL: nobody */
+	uint32_t took_us;
+};
+
+/* The ask is gone by then. */
 typedef void ask_fn(void *context, const struct ask_answer *answer);
 
 struct ask_how {
-	struct owner *parent;           /* held until the ask's last request is over */
-	uint32_t mark;                  /* SO_MARK of each socket, 0: none */
-	const struct upstreams *upstreams;
-	unsigned first;                 /* the upstream to begin with; the others follow in turn */
+	struct servers *servers;
 	uint64_t deadline_ms;           /* on the loop's clock */
 	ask_fn *done;
 	void *context;
@@ -37,10 +44,51 @@ struct ask_how {
 
 struct ask;
 
-/* done() comes later from the loop, exactly once unless ask_close() is called before.
- * The name is normalised (hostname.h).  0 or -errno. */
-int ask_open(const struct ask_how *how, struct str name, struct ask **ask);
+/* done() comes later from the loop, exactly once unless ask_close() is called before.  The name is
+ * normalised, without a dot at its end.  0; -EINVAL without a server, or not a name; -ENOBUFS. */
+int ask_open(struct resolver *resolver, const struct ask_how *how, struct str name, uint16_t type,
+	     struct ask **ask);
 /* Forget the question; done() is not called any more. */
 void ask_close(struct ask *ask);
+/* Memory for a resolver's asks.  0 or -ENOMEM. */
+int asks_init(struct resolver *resolver);
+/* All of a resolver that closes, also those that nobody waits for. */
+void asks_close(struct resolver *resolver);
+/* When its last request is over. */
+void asks_finish(struct resolver *resolver);
+
+/* For ask_udp.c and ask_stream.c: one message to one server. */
+struct try {
+	struct op send;                 /* a datagram's */
+	struct ask *ask;                /* NULL: nobody waits; goes back when the send is over */
+	bool taken;                     /* false: in the pool, for who walks all */
+	struct try *next, **link;       /* of those on the same port or stream; NULL: on none */
+	struct udp_port *port;
+	struct stream *stream;
+	struct server *server;
+	uint64_t sent_ms;
+	bool edns, lower, written;
+	struct dns_question question;
+	uint16_t len;                   /* of the message, which begins at wire[2] */
+	uint8_t wire[2 + DNS_QUESTION_MAX];     /* behind its length, as TCP wants it */
+};
+
+enum try_end {
+	TRY_HEARD,                      /* what came is in resolver->heard */
+	TRY_GARBLED,                    /* an answer, but not well formed */
+	TRY_REFUSED,                    /* the server or the network does not want it */
+	TRY_CLOSED,                     /* a connection that had worked was closed: try again */
+};
+
+void try_join(struct try *try, struct try **list);
+void try_leave(struct try *try);
+/* What a message that came in says to those in the list; counts it when it is for none of them.
+ * The try that it answers has left the list; NULL: wait on. */
+struct try *try_match(struct resolver *resolver, struct try *list, const uint8_t *data, size_t len,
+		      enum try_end *end);
+/* It has left its list; the ask goes on, or is done.  Not from within ask_open(). */
+void try_ended(struct try *try, enum try_end end);
+/* Its send is over. */
+void try_sent(struct try *try);
 
 #endif

@@ -78,6 +78,11 @@ static bool is_nflog(enum event_kind kind)
 	return strcmp(event_component(kind), "nflog") == 0;
 }
 
+static bool is_dns(enum event_kind kind)
+{
+	return strcmp(event_component(kind), "dns") == 0;
+}
+
 static bool known(const union addr *addr)
 {
 	return addr->sa.sa_family != 0;
@@ -133,6 +138,7 @@ struct row {
 	char src_ip[ADDR_TEXT_MAX], src[ADDR_TEXT_MAX];
 	char dst_ip[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
 	char dialled[ADDR_TEXT_MAX], protocol[8], to_allow[HOSTNAME_MAX + 16];
+	char qtype[24], rcode[24], answers[EVENT_ANSWERS_MAX * ADDR_TEXT_MAX];
 };
 
 static void add(struct row *row, struct log_field field)
@@ -184,6 +190,8 @@ static void add_name(struct row *row, const struct event *event)
 		key = "host";
 	else if (strcmp(component, "forward") == 0)
 		key = "target";
+	else if (strcmp(component, "dns") == 0)
+		key = "qname";
 	if (key && (event->name_len > 0 || event_action(event->kind)[0] != '\0'))
 		add(row, log_text(key, ((struct str){ event->name, event->name_len })));
 }
@@ -199,6 +207,59 @@ static void add_nflog(struct row *row, const struct event *event)
 	}
 	add_if_any(row, "hostname", str_of(common.hostname));
 	add_if_any(row, "tenant_id", str_of(common.tenant_id));
+}
+
+/* The seed's words: the types it knows by name, TYPE before all others. */
+static void print_qtype(uint16_t type, char out[24])
+{
+	static const uint16_t known_types[] = {
+		DNS_TYPE_A, DNS_TYPE_AAAA, DNS_TYPE_CNAME, DNS_TYPE_MX, DNS_TYPE_TXT, DNS_TYPE_NS,
+		DNS_TYPE_SRV,
+	};
+	char room[16];
+	const char *name = dns_type_name(type, room, sizeof(room)), *prefix = "TYPE";
+
+	for (size_t i = 0; i < ARRAY_LEN(known_types); i++)
+		if (known_types[i] == type)
+			prefix = "";
+	if (strncmp(name, "TYPE", 4) == 0)              /* one without a name */
+		prefix = "";
+	snprintf(out, 24, "%s%s", prefix, name);
+}
+
+static void print_answers(const struct event *event, char *out, size_t size)
+{
+	char ip[ADDR_TEXT_MAX];
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < event->answer_count && len < size; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s", i ? "," : "",
+					addr_format_ip(&event->answers[i], ip));
+	if (event->answers_more > 0 && len < size)
+		snprintf(out + len, size - len, ",+%u", event->answers_more);
+}
+
+static void add_dns(struct row *row, const struct event *event)
+{
+	bool answered = event->kind != EVENT_DNS_MALFORMED && event->kind != EVENT_DNS_OWN;
+
+	print_protocol(event, row->protocol);
+	add(row, log_str("protocol", row->protocol));
+	if (event->name_len > 0) {
+		print_qtype(event->qtype, row->qtype);
+		add(row, log_str("qtype", row->qtype));
+	}
+	if (answered) {
+		add(row, log_str("rcode", dns_rcode_name(event->rcode, row->rcode,
+							 sizeof(row->rcode))));
+		add(row, log_uint("duration_us", event->duration_us));
+	}
+	print_answers(event, row->answers, sizeof(row->answers));
+	add_if_any(row, "answers", str_of(row->answers));
+	add_if_any(row, "upstream", str_of(event->upstream));
+	add_if_any(row, "note", str_of(event->kind == EVENT_DNS_HARDENING ? "dns-hardening" :
+									  event->note));
 }
 
 static bool is_closed(enum event_kind kind)
@@ -221,6 +282,11 @@ static void add_cause(struct row *row, const struct event *event)
 		add(row, log_str("err", strerror(event->error)));
 	else if (dial)
 		add(row, log_str("err", reason_text(event->reason)));
+	else if (event->kind == EVENT_DNS_UPSTREAM)
+		add(row, log_str("err", "no resolver gave a good answer"));
+	else if (event->kind == EVENT_DNS_OWN)
+		add(row, log_str("err", "a question of ours came back: the resolver that we ask "
+				 "forwards through this namespace; set DNS_UPSTREAMS to others"));
 }
 
 static void add_closed(struct row *row, const struct event *event)
@@ -251,6 +317,10 @@ static void add_to_allow(struct row *row, const struct event *event)
 	if (event->kind == EVENT_NFLOG_BLOCKED && known(&event->dst)) {
 		snprintf(row->to_allow, sizeof(row->to_allow), "ips: %s",
 			 addr_format_ip(&event->dst, ip));
+		add(row, log_str("to_allow", row->to_allow));
+	} else if (is_blocked(event->kind) && event->reason == CLOSE_PORT_NOT_LISTED) {
+		snprintf(row->to_allow, sizeof(row->to_allow), "domains: %.*s:%u",
+			 (int)event->name_len, event->name, addr_port(&event->dst));
 		add(row, log_str("to_allow", row->to_allow));
 	} else if (is_blocked(event->kind) && event->reason == CLOSE_NOT_ALLOWLISTED &&
 		   hostname_normalise((struct str){ event->name, event->name_len }, name) > 0) {
@@ -285,6 +355,8 @@ void event_log(const struct event *event)
 	add_name(&row, event);
 	if (is_nflog(event->kind))
 		add_nflog(&row, event);
+	if (is_dns(event->kind))
+		add_dns(&row, event);
 	add_cause(&row, event);
 	add_closed(&row, event);
 	add_dialled(&row, event);

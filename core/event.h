@@ -8,6 +8,7 @@
 #include "core/addr.h"
 #include "core/log.h"
 #include "core/reasons.h"
+#include "proto/dns.h"
 #include "proto/hostname.h"
 
 enum event_kind {
@@ -16,6 +17,8 @@ enum event_kind {
 #undef EVENT
 	EVENT_KIND_COUNT,
 };
+
+enum { EVENT_ANSWERS_MAX = 8 };
 
 struct event {
 	enum event_kind kind;
@@ -30,6 +33,14 @@ struct event {
 	int error;                      /* errno, shown as err= */
 	uint64_t bytes_up, bytes_down;  /* CLOSED: client to server, server to client */
 	uint64_t duration_ms;
+	uint16_t qtype, rcode;          /* DNS: what was asked for, how it was answered */
+	uint64_t duration_us;           /* DNS: until the answer */
+	const char *upstream, *note;    /* DNS: who said so; constants, NULL: nothing to say */
+	uint8_t answer_count;
+	uint16_t answers_more;          /* there was no room for */
+	union addr answers[EVENT_ANSWERS_MAX];
+	bool redirected;                /* dst is our listener: where the client wanted to go is for
+					 * who logs to find out */
 	char rule[64];                  /* the policy entry that let it through; cut when longer */
 	char detail[64];                /* one more fact: "Content-Length twice"; "" */
 	uint16_t name_len;              /* of the SNI or Host as seen */

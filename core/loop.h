@@ -100,7 +100,13 @@ void op_recv_bundle(struct op *op, int fd, unsigned bufs, op_fn *done);
 /* Receive datagrams, until it fails or one is empty: each comes with a buffer that begins with
  * io_uring_recvmsg_out, then name, control and payload, the first two as long as in shape. */
 void op_recvmsg_multi(struct op *op, int fd, struct msghdr *shape, op_fn *done);
+/* Receive once, into memory of the owner's. */
+void op_recv(struct op *op, int fd, void *buf, size_t len, op_fn *done);
+/* The same where nothing has come yet, most likely. */
+void op_recv_later(struct op *op, int fd, void *buf, size_t len, op_fn *done);
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
+/* The same at once or not at all: -EAGAIN when there is no room. */
+void op_send_now(struct op *op, int fd, const void *buf, size_t len, op_fn *done);
 /* The same for the last bytes before a shutdown(2) or close(2) that done() will do: they wait for
  * the FIN, and both go in one segment (MSG_MORE; at most 200 ms). */
 void op_send_last(struct op *op, int fd, const void *buf, size_t len, op_fn *done);

@@ -58,7 +58,7 @@ static const char *what_is_wrong(struct str name)
 	if (addr_range_parse(name, &range))
 		return "it is an address; addresses go into the list of ips";
 	if (colon)
-		return "a name is listed without a port; drop the colon and what follows";
+		return "there is a colon in it, and no port behind that";
 	if (has(name, "/"))
 		return "a name has no slash; write the host name alone (regexes are /so/)";
 	if (has(name, ","))

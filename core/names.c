@@ -93,29 +93,61 @@ static long find_index(const struct names *names, struct str key)
 	return (long)index;
 }
 
-long names_match(const struct names *names, struct str name)
+enum { WALK_NAME, WALK_SUFFIXES, WALK_ANY, WALK_OVER };
+
+/* The next "*.suffix" that the name is below. */
+static long next_suffix(const struct names *names, struct str name, struct names_walk *walk)
 {
-	size_t labels_left;
-	long index;
+	while (walk->labels_left > 0) {
+		size_t i = ++walk->at;
+		long index = -1;
+
+		if (name.at[i] != '.')
+			continue;
+		if (names->depths & depth_bit(walk->labels_left))
+			index = find_index(names, (struct str){ name.at + i, name.len - i });
+		walk->labels_left--;
+		if (index >= 0)
+			return index;
+	}
+	return -1;
+}
+
+long names_match_next(const struct names *names, struct str name, struct names_walk *walk)
+{
+	long index = -1;
 
 	/* A normalised name has no leading dot; ".example" would be the key of "*.example". */
 	if (name.len == 0 || name.len > HOSTNAME_MAX || name.at[0] == '.')
 		return -1;
-	index = find_index(names, name);
-	if (index >= 0)
-		return index;
-	labels_left = names->depths ? count_dots(name) : 0;
-	for (size_t i = 1; labels_left > 0; i++) {
-		if (name.at[i] != '.')
-			continue;
-		if (names->depths & depth_bit(labels_left)) {
-			index = find_index(names, (struct str){ name.at + i, name.len - i });
-			if (index >= 0)
-				return index;
-		}
-		labels_left--;
+	if (walk->step == WALK_NAME) {
+		walk->step = WALK_SUFFIXES;
+		walk->labels_left = names->depths ? count_dots(name) : 0;
+		index = find_index(names, name);
 	}
-	return names->any;
+	if (index < 0 && walk->step == WALK_SUFFIXES) {
+		index = next_suffix(names, name, walk);
+		walk->step = index < 0 ? WALK_ANY : WALK_SUFFIXES;
+	}
+	if (index < 0 && walk->step == WALK_ANY) {
+		walk->step = WALK_OVER;
+		index = names->any;
+	}
+	return index;
+}
+
+long names_match(const struct names *names, struct str name)
+{
+	struct names_walk walk = { 0 };
+
+	return names_match_next(names, name, &walk);
+}
+
+long names_find(const struct names *names, struct str pattern)
+{
+	struct str key = pattern_key(pattern);
+
+	return key.len == 0 ? names->any : find_index(names, key);
 }
 
 /* Copy pattern number `index` to `record`, and enter it unless the same one came before. */

@@ -30,6 +30,15 @@ void names_free(struct names *names);
  * suffix (longest first) before "*". Keyed hash (SipHash-2-4 or the like), no allocation. */
 long names_match(const struct names *names, struct str name);
 
+/* The same for each pattern that matches, in that order, one a call: *walk is all zero before the
+ * first.  -1: no more. */
+struct names_walk { size_t at, labels_left; unsigned step; };
+long names_match_next(const struct names *names, struct str name, struct names_walk *walk);
+
+/* The index that names_match() gives for this pattern, itself as name_pattern_parse() wrote it;
+ * -1: it is not among them. */
+long names_find(const struct names *names, struct str pattern);
+
 size_t names_count(const struct names *names);
 const char *names_pattern(const struct names *names, long index);
 

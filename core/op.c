@@ -178,6 +178,23 @@ void op_recv_multi_later(struct op *op, int fd, unsigned bufs, op_fn *done)
 	recv_with(op, fd, bufs, done, IORING_RECVSEND_POLL_FIRST);
 }
 
+void op_recv(struct op *op, int fd, void *buf, size_t len, op_fn *done)
+{
+	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
+
+	io_uring_prep_recv(sqe, fd, buf, len, 0);
+	op_ready(sqe, op);
+}
+
+void op_recv_later(struct op *op, int fd, void *buf, size_t len, op_fn *done)
+{
+	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
+
+	io_uring_prep_recv(sqe, fd, buf, len, 0);
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+	op_ready(sqe, op);
+}
+
 static void send_with(struct op *op, int fd, const void *buf, size_t len, op_fn *done, int flags)
 {
 	struct io_uring_sqe *sqe = op_arm(op, done, NULL);
@@ -198,6 +215,11 @@ void op_recvmsg_multi(struct op *op, int fd, struct msghdr *shape, op_fn *done)
 void op_send(struct op *op, int fd, const void *buf, size_t len, op_fn *done)
 {
 	send_with(op, fd, buf, len, done, 0);
+}
+
+void op_send_now(struct op *op, int fd, const void *buf, size_t len, op_fn *done)
+{
+	send_with(op, fd, buf, len, done, MSG_DONTWAIT);
 }
 
 void op_send_last(struct op *op, int fd, const void *buf, size_t len, op_fn *done)

@@ -47,14 +47,14 @@ struct options {
  * 0, or -EINVAL with one line in error that names the variable or flag, its value and what it
  * takes.  Variables that g0efilter falls back on when invalid fall back here with a warning
  * (spec 2.1: LOG_LEVEL, FILTER_MODE, NFLOG_*...); ports and our own variables are errors, and so
- * is a known word that this version cannot do yet (FILTER_MODE=dns).
+ * is a known word that this version cannot do yet (ENFORCE=audit).
  */
 int options_parse(struct options *options, char program, int argc, char **argv, bool lenient,
 		  char error[OPTION_ERROR_MAX]);
 
 /* Variables of a later version that are set, and what must be done about each: decisions.md 23.
  * true: error names the first one (DENYLIST_*, DEFAULT_ACTION=allow, ENFORCE=audit,
- * LEARNING_MODE=true, FILTER_MODE=dns, DASHBOARD_HOST, NOTIFICATION_*, ...). */
+ * LEARNING_MODE=true, DASHBOARD_HOST, NOTIFICATION_*, ...). */
 bool options_not_built(char error[OPTION_ERROR_MAX]);
 
 void options_help(FILE *out, char program);     /* rows of --help */

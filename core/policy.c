@@ -16,6 +16,8 @@ void policy_free(struct policy *policy)
 	if (!policy)
 		return;
 	names_free(policy->domains);
+	free(policy->ports);
+	free(policy->ports_of);
 	free(policy->ranges);
 	free(policy->entries);
 	free(policy->entry_text);
@@ -25,6 +27,55 @@ void policy_free(struct policy *policy)
 const char *policy_match_name(const struct policy *policy, struct str name)
 {
 	return policy ? names_pattern(policy->domains, names_match(policy->domains, name)) : NULL;
+}
+
+bool policy_entry_opens(const struct policy *policy, size_t index, uint8_t protocol,
+			uint16_t port)
+{
+	const struct policy_span *span = policy->ports_of ? &policy->ports_of[index] : NULL;
+
+	if (!span || span->count == 0)
+		return true;
+	for (const struct policy_port *range = policy->ports + span->at;
+	     range < policy->ports + span->at + span->count; range++)
+		if (range->protocol == protocol && range->first <= port && port <= range->last)
+			return true;
+	return false;
+}
+
+const char *policy_match_port(const struct policy *policy, struct str name, uint8_t protocol,
+			      uint16_t port)
+{
+	struct names_walk walk = { 0 };
+	long index;
+
+	while (policy && (index = names_match_next(policy->domains, name, &walk)) >= 0)
+		if (policy_entry_opens(policy, (size_t)index, protocol, port))
+			return names_pattern(policy->domains, index);
+	return NULL;
+}
+
+bool policy_opens(const struct policy *policy, struct str name, struct policy_opens *opens)
+{
+	struct names_walk walk = { 0 };
+	bool listed = false;
+	long index;
+
+	opens->all = false;
+	opens->count = 0;
+	while (policy && (index = names_match_next(policy->domains, name, &walk)) >= 0) {
+		const struct policy_span *span = policy->ports_of ? &policy->ports_of[index] :
+								    NULL;
+
+		listed = true;
+		if (!span || span->count == 0) {
+			opens->all = true;
+			break;
+		}
+		for (uint32_t i = 0; i < span->count && opens->count < POLICY_PORTS_MAX; i++)
+			opens->ports[opens->count++] = policy->ports[span->at + i];
+	}
+	return listed;
 }
 
 bool policy_has_addr(const struct policy *policy, const union addr *addr)

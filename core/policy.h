@@ -7,8 +7,20 @@
 #include "core/names.h"
 #include "core/quiet.h"
 
+/* Ports that an entry names: "example.com:22", "udp/example.com:10000-20000".  An entry without
+ * opens every port of every protocol (the seed's behaviour); a name that several entries match has
+ * what any of them opens. */
+struct policy_port {
+	uint8_t protocol;               /* IPPROTO_TCP, IPPROTO_UDP */
+	uint16_t first, last;           /* inclusive, from 1 on */
+};
+
 struct policy {
 	struct names *domains;
+	struct policy_port *ports;      /* of all entries; NULL: no entry names any */
+	size_t port_count;
+	/* Where in ports those of each of domains are; count 0: every port; NULL as well. */
+	struct policy_span { uint32_t at, count; } *ports_of;
 	struct addr_range *ranges;      /* merged, sorted: IPv4 first, then IPv6 */
 	size_t ranges_v4, ranges_v6;
 	size_t domain_count, ip_count;  /* entries as written, blanks not counted */
@@ -48,6 +60,23 @@ void policy_free(struct policy *policy);
 /* The entry that lets a normalised name through, in its stored form (names_pattern()); NULL: none
  * does.  No policy (NULL) lets nothing through, here and below. */
 const char *policy_match_name(const struct policy *policy, struct str name);
+/* The same, for a connection to that port. */
+const char *policy_match_port(const struct policy *policy, struct str name, uint8_t protocol,
+			      uint16_t port);
+
+enum { POLICY_PORTS_MAX = 16 };         /* of one entry, all its lines together */
+
+struct policy_opens {
+	bool all;                       /* every port of every protocol */
+	unsigned count;                 /* else these; more than fit are left out */
+	struct policy_port ports[POLICY_PORTS_MAX];
+};
+/* What a name's addresses may be used for.  false: it is not listed. */
+bool policy_opens(const struct policy *policy, struct str name, struct policy_opens *opens);
+/* Entry number `index` of domains: does it open this port? */
+bool policy_entry_opens(const struct policy *policy, size_t index, uint8_t protocol,
+			uint16_t port);
+
 /* Is this address listed (by address or CIDR)?  A v4-mapped one is looked up as IPv4. */
 bool policy_has_addr(const struct policy *policy, const union addr *addr);
 

@@ -162,22 +162,46 @@ int policy_add_ip(struct policy_builder *builder, struct str text,
 	return text_list_add(&builder->entries, text);
 }
 
+/* Of the pattern that is added next. */
+static int add_port(struct policy_builder *builder, const struct policy_port *port)
+{
+	void *grown;
+
+	if (port->protocol == 0)
+		return 0;
+	grown = grow(builder->ports, builder->port_count, &builder->ports_cap,
+		     sizeof(*builder->ports));
+	if (!grown)
+		return -ENOMEM;
+	builder->ports = grown;
+	builder->ports[builder->port_count++] = (struct policy_named_port){
+		.pattern = builder->patterns.count, .port = *port,
+	};
+	return 0;
+}
+
 int policy_add_domain(struct policy_builder *builder, struct str text,
 		      const struct policy_place *place, struct policy_error *error)
 {
 	const char *why = "";
+	struct policy_port port;
+	struct str name_text;
 	char name[256];
 	int err;
 
-	text = trimmed(text);
+	name_text = text = trimmed(text);
 	if (text.len == 0)
 		return 0;
-	switch (name_pattern_parse(text, name, &why)) {
+	if (!policy_port_parse(&name_text, &port, &why))
+		return policy_fail(error, place, "domain", text, "%s", why);
+	switch (name_pattern_parse(name_text, name, &why)) {
 	case NAME_EXACT:
 	case NAME_SUFFIX:
 	case NAME_ANY:
-		err = text_list_add(&builder->patterns, str_of(name));
-		return err < 0 ? err : text_list_add(&builder->entries, text);
+		if ((err = add_port(builder, &port)) < 0 ||
+		    (err = text_list_add(&builder->patterns, str_of(name))) < 0)
+			return err;
+		return text_list_add(&builder->entries, text);
 	case NAME_INNER_WILDCARD:
 		return policy_fail(error, place, "domain", text,
 				   "has a wildcard inside the name, which this version does not "
@@ -253,7 +277,8 @@ static int build_names(const struct text_list *list, struct names **names)
 	return err;
 }
 
-int policy_build(struct policy_builder *builder, struct str source, struct policy **out)
+int policy_build(struct policy_builder *builder, struct str source, struct policy **out,
+		 struct policy_error *error)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 	int err = -ENOMEM;
@@ -263,8 +288,8 @@ int policy_build(struct policy_builder *builder, struct str source, struct polic
 		goto fail;
 	policy->domain_count = builder->patterns.count;
 	policy->ip_count = builder->range_count;
-	err = build_names(&builder->patterns, &policy->domains);
-	if (err < 0)
+	if ((err = build_names(&builder->patterns, &policy->domains)) < 0 ||
+	    (err = policy_build_ports(builder, policy, error)) < 0)
 		goto fail;
 
 	policy->entries = text_list_pointers(&builder->entries);
@@ -325,7 +350,8 @@ int policy_from_lists(const char *ips, const char *domains, struct policy **poli
 	if (err == 0)
 		err = add_list(&builder, domains, "ALLOWLIST_DOMAINS", policy_add_domain, error);
 	if (err == 0)
-		err = policy_build(&builder, (struct str){ source, (size_t)len }, policy);
+		err = policy_build(&builder, (struct str){ source, (size_t)len }, policy,
+				   error);
 	policy_builder_finish(&builder);
 	free(source);
 	return err;
@@ -338,5 +364,6 @@ void policy_builder_finish(struct policy_builder *builder)
 	free(builder->patterns.bytes);
 	free(builder->patterns.offsets);
 	free(builder->ranges);
+	free(builder->ports);
 	*builder = (struct policy_builder){ 0 };
 }

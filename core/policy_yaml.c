@@ -124,7 +124,7 @@ int policy_parse(const char *text, size_t len, struct policy **policy, struct po
 	if (err == 0 && walk.ips.count + walk.domains.count > 0)
 		err = load_entries(&builder, source, &walk, error);
 	if (err == 0)
-		err = policy_build(&builder, source, policy);
+		err = policy_build(&builder, source, policy, error);
 	policy_walk_finish(&walk);
 	policy_builder_finish(&builder);
 	return err;

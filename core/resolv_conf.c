@@ -10,7 +10,7 @@
 
 #include "proto/hostname.h"
 
-enum { FILE_MAX = 65536, DNS_PORT = 53 };
+enum { FILE_MAX = 65536, DNS_PORT = 53, DNS_TLS_PORT = 853 };
 
 static bool is_blank(char c)
 {
@@ -54,11 +54,13 @@ static bool take_prefix(struct str *text, struct str prefix)
 	return true;
 }
 
-static bool upstreams_have(const struct upstreams *upstreams, const union addr *addr)
+/* Is it there, asked in the same way? */
+static bool upstreams_have(const struct upstreams *upstreams, const union addr *addr, bool tls)
 {
 	for (unsigned i = 0; i < upstreams->count; i++)
 		if (addr_equal_ip(&upstreams->addrs[i], addr) &&
-		    addr_port(&upstreams->addrs[i]) == addr_port(addr))
+		    addr_port(&upstreams->addrs[i]) == addr_port(addr) &&
+		    upstreams->tls[i].on == tls)
 			return true;
 	return false;
 }
@@ -66,32 +68,60 @@ static bool upstreams_have(const struct upstreams *upstreams, const union addr *
 /* Once each, in order; what is beyond the limit is left out. */
 static void upstreams_add(struct upstreams *upstreams, const union addr *addr)
 {
-	if (upstreams->count < UPSTREAMS_MAX && !upstreams_have(upstreams, addr))
+	if (upstreams->count < UPSTREAMS_MAX && !upstreams_have(upstreams, addr, false))
 		upstreams->addrs[upstreams->count++] = *addr;
+}
+
+/* "[name@]address[:port]" behind tls://. */
+static bool tls_parse(struct str text, union addr *addr, struct upstream_tls *tls)
+{
+	const char *at = memchr(text.at, '@', text.len);
+
+	*tls = (struct upstream_tls){ .on = true };
+	if (at) {
+		struct str name = { text.at, (size_t)(at - text.at) };
+
+		if (hostname_normalise(name, tls->name) == 0)
+			return false;
+		text = (struct str){ at + 1, text.len - name.len - 1 };
+	}
+	/* Without a port an IPv6 address may stand alone. */
+	if (addr_parse(text, addr))
+		addr_set_port(addr, DNS_TLS_PORT);
+	else if (!addr_parse_with_port(text, DNS_TLS_PORT, addr))
+		return false;
+	return addr_port(addr) != 0;
 }
 
 int upstreams_parse(struct str text, struct upstreams *upstreams, char error[UPSTREAMS_ERROR_MAX])
 {
 	struct upstreams parsed = { 0 };
-	union addr addr;
 	struct str part;
 
 	while (next_part(&text, ",", &part)) {
-		part = trim(part);
+		struct upstream_tls tls = { 0 };
+		struct str rest = part = trim(part);
+		union addr addr;
+
 		if (part.len == 0)
 			continue;
-		if (!addr_parse_with_port(part, 0, &addr) || addr_port(&addr) == 0) {
+		if (take_prefix(&rest, STR("tls://")) ? !tls_parse(rest, &addr, &tls) :
+		    !addr_parse_with_port(rest, 0, &addr) || addr_port(&addr) == 0) {
 			snprintf(error, UPSTREAMS_ERROR_MAX, "DNS_UPSTREAMS: \"%.*s\" is not "
-				 "address:port, write 1.1.1.1:53 or [2001:db8::1]:53",
+				 "address:port, write 1.1.1.1:53, [2001:db8::1]:53 or "
+				 "tls://name@1.1.1.1:853",
 				 part.len > 64 ? 64 : (int)part.len, part.at);
 			return -EINVAL;
 		}
-		if (parsed.count == UPSTREAMS_MAX && !upstreams_have(&parsed, &addr)) {
+		if (upstreams_have(&parsed, &addr, tls.on))
+			continue;
+		if (parsed.count == UPSTREAMS_MAX) {
 			snprintf(error, UPSTREAMS_ERROR_MAX, "DNS_UPSTREAMS: more than %d servers",
 				 UPSTREAMS_MAX);
 			return -EINVAL;
 		}
-		upstreams_add(&parsed, &addr);
+		parsed.tls[parsed.count] = tls;
+		parsed.addrs[parsed.count++] = addr;
 	}
 	if (parsed.count == 0) {
 		snprintf(error, UPSTREAMS_ERROR_MAX, "DNS_UPSTREAMS: no server in it");
@@ -158,7 +188,7 @@ void resolv_conf_parse(struct str text, struct upstream_sets *sets)
 	}
 	*sets = (struct upstream_sets){ .dotted = servers, .dotless = servers };
 	addr = docker_resolver();
-	if (!upstreams_have(&servers, &addr))
+	if (!upstreams_have(&servers, &addr, false))
 		return;
 	sets->dotless = (struct upstreams){ .count = 1, .addrs = { addr } };
 	if (ext.count > 0)
@@ -203,7 +233,7 @@ int upstreams_load(const char *list, const char *path, struct upstream_sets *set
 	if (len >= 0)
 		resolv_conf_parse((struct str){ text, (size_t)len }, &loaded);
 	if (has_list) {
-		if (!upstreams_have(&loaded.dotless, &docker))
+		if (!upstreams_have(&loaded.dotless, &docker, false))
 			loaded.dotless = listed;
 		loaded.dotted = listed;
 	}

@@ -4,12 +4,19 @@
 #define CORE_RESOLV_CONF_H
 
 #include "core/addr.h"
+#include "proto/hostname.h"
 
 enum { UPSTREAMS_MAX = 8, UPSTREAMS_ERROR_MAX = 256 };
+
+struct upstream_tls {                   /* DNS over TLS, RFC 7858 */
+	bool on;
+	char name[HOSTNAME_MAX + 1];    /* that its certificate must have; "": its address */
+};
 
 struct upstreams {                      /* in order of preference, with ports */
 	unsigned count;
 	union addr addrs[UPSTREAMS_MAX];
+	struct upstream_tls tls[UPSTREAMS_MAX];
 };
 
 struct upstream_sets {
@@ -17,9 +24,10 @@ struct upstream_sets {
 	struct upstreams dotless;       /* "db": a name of the container network */
 };
 
-/* Parse "1.1.1.1:53,[2001:db8::1]:53": an address and its port each; blanks around an entry and
- * empty entries are skipped (spec g0efilter, DNS_UPSTREAMS).  0, or -EINVAL with one line in error
- * that names the bad entry: also when there is no entry, or more than UPSTREAMS_MAX. */
+/* Parse "1.1.1.1:53,[2001:db8::1]:53,tls://dns.test@9.9.9.9,tls://[2001:db8::2]:853": an address
+ * and its port each (with tls:// 853 by itself, and maybe the certificate's name); blanks around an
+ * entry and empty entries are skipped (spec g0efilter, DNS_UPSTREAMS).  0, or -EINVAL with one line
+ * in error that names the bad entry: also when there is none, or more than UPSTREAMS_MAX. */
 int upstreams_parse(struct str text, struct upstreams *upstreams, char error[UPSTREAMS_ERROR_MAX]);
 
 /*

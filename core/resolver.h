@@ -1,19 +1,21 @@
-/* resolver.h - names to addresses, cached by TTL, one cache for all workers; asked through c-ares,
- * on the loop of the worker that wanted to know first (decisions.md 12, 13; security.md 3.5).
+/* resolver.h - names to addresses, on top of what the servers say about A and AAAA (records.h),
+ * and the resolver itself: whom it asks, one for each worker (decisions.md 12, 13; security.md
+ * 3.5).
  *
- * A cached name costs a hash lookup without a lock or an allocation; a name being asked for is
- * asked once, whoever waits (coalesced over all workers). */
+ * A cached name costs two hash lookups without a lock or an allocation. */
 #ifndef CORE_RESOLVER_H
 #define CORE_RESOLVER_H
 
 #include "core/addr.h"
 #include "core/loop.h"
+#include "core/records.h"
 #include "core/resolv_conf.h"
 
 enum { RESOLVER_ADDRS_MAX = 64 };       /* of one name; more are left out */
 
-/* An immutable answer.  Good until the calling worker's next quiet point: copy what you keep.
- * Addresses are as the servers gave them: whether one may be dialled is for addr_classify(). */
+/* Good until the calling worker's next lookup or quiet point: copy what you keep.  Addresses are as
+ * the servers gave them: whether one may be dialled is for addr_classify().  All that
+ * records_lookup() gave for A, AAAA or HTTPS is among them. */
 struct answer {
 	uint16_t count;                 /* 0: no such name, no address, or nobody answered */
 	bool failed;                    /* SERVFAIL, timeout: try again later, not "no such name" */
@@ -24,7 +26,7 @@ struct answer {
 
 struct resolver;                        /* one a worker */
 
-/* Where questions go.  upstreams: DNS_UPSTREAMS ("1.1.1.1:53,[2001:db8::1]:53"), or NULL/"" for
+/* Where questions go.  upstreams: DNS_UPSTREAMS ("1.1.1.1:53,tls://[2001:db8::1]"), or NULL/"" for
  * the system's: resolv_conf (a path, normally /etc/resolv.conf); when its nameserver is Docker's
  * 127.0.0.11, dotted names go straight to the ExtServers it notes, names without a dot and
  * host(...) servers through 127.0.0.11 (resolv_conf.h).  Called once, before any resolver_open();
@@ -52,8 +54,10 @@ struct lookup {                         /* embed it in what waits; idle: done ==
 	struct owner *owner;            /* held while the lookup waits */
 	lookup_fn *done;
 	struct resolver *resolver;      /* private from here on */
-	struct lookup *next;
-	struct question *question;
+	struct records_lookup families[2];      /* A, AAAA */
+	struct lookup *next, **link;    /* of all that wait here */
+	struct timer patience;          /* with one family, when the other has addresses */
+	uint64_t began_ms;
 };
 
 /*
@@ -66,19 +70,25 @@ const struct answer *resolver_lookup(struct resolver *resolver, struct str name,
 				     struct lookup *lookup, lookup_fn *done);
 
 enum resolver_count {
-	RESOLVER_LOOKUPS,               /* calls of resolver_lookup() */
+	RESOLVER_LOOKUPS,               /* calls of resolver_lookup() and records_lookup() */
 	RESOLVER_HITS,                  /* answered from the cache */
-	RESOLVER_QUESTIONS,             /* names asked upstream: A and AAAA are one */
+	RESOLVER_QUESTIONS,             /* names and types asked upstream */
 	RESOLVER_REFRESHES,             /* of these, before the answer ran out */
 	RESOLVER_FAILURES,              /* questions without an answer */
 	RESOLVER_TIMEOUTS,              /* of these, because nobody answered in time */
-	RESOLVER_SHED,                  /* lookups refused: too many names being asked for */
-	RESOLVER_FORGED,                /* datagrams that were no answer to what was asked */
+	RESOLVER_SHED,                  /* lookups refused: too much being asked for */
+	RESOLVER_FORGED,                /* messages that were no answer to what was asked */
 	RESOLVER_SOCKETS_REFUSED,       /* sockets that could not be opened and marked */
+	RESOLVER_TRIES,                 /* messages sent upstream */
+	RESOLVER_STREAMS,               /* connections opened upstream, TCP or TLS */
+	RESOLVER_TLS_FAILURES,          /* of these, without a good certificate or hello */
 	RESOLVER_COUNTS,
 };
 
 /* Since the start, over all resolvers; any thread. */
 uint64_t resolver_count(enum resolver_count which);
+
+/* Why the last DNS-over-TLS connection failed, in one line; "": none has.  Any thread. */
+void resolver_tls_error(char *text, size_t size);
 
 #endif

@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/learn.h"
+
 enum {
 	RING_ENTRIES = 512,             /* submissions between two system calls */
 	BUFS_COUNT = 64,                /* 1 MiB of receive buffers a worker: few stay warm */
@@ -32,13 +34,15 @@ static int compare_fds(const void *a, const void *b)
 static int own_descriptors(const struct workers *workers, int event_fd)
 {
 	enum { UNSHARE = 1U << 1 };     /* CLOSE_RANGE_UNSHARE */
-	int kept[WORKERS_MAX + 1];
+	int kept[WORKERS_MAX + 2];
 	unsigned count = 0, next = STDERR_FILENO + 1;
 
 	for (unsigned i = 0; i < workers->count; i++)
 		kept[count++] = workers->all[i].wake_fd;
 	if (event_fd >= 0)
 		kept[count++] = event_fd;
+	if (learn_fd_opened() >= 0)
+		kept[count++] = learn_fd_opened();
 	qsort(kept, count, sizeof(*kept), compare_fds);
 	if (syscall(SYS_close_range, (unsigned)kept[count - 1] + 1, ~0U, UNSHARE) < 0)
 		return -errno;

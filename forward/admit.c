@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "forward/conn.h"
+#include "forward/dns.h"
 #include "forward/filter.h"
 #include "forward/park.h"
 #include "forward/port.h"
@@ -75,6 +76,8 @@ void admit(struct listener *listener, int fd)
 	struct filter *filter = listener->filter;
 	const struct forward_settings *forward = filter->settings->forward;
 
+	if (listener->kind == CONN_DNS)
+		return dns_tcp_open(filter->dns, fd);
 	metric_add(&filter->worker->metrics.conns_opened, 1);
 	if (forward && forward->allow_from_count > 0 && is_stranger(filter, fd))
 		return;

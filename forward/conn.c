@@ -384,7 +384,7 @@ static bool still_allowed(const struct conn *conn, const struct policy *policy)
 
 	if (conn->kind == CONN_HTTP && addr_parse(conn_name(conn), &literal))
 		return policy_has_addr(policy, &literal);
-	return policy_match_name(policy, conn_name(conn)) != NULL &&
+	return policy_match_port(policy, conn_name(conn), IPPROTO_TCP, addr_port(&conn->dst)) &&
 	       (conn->state != CONN_RELAYING || dial_may_stay(conn));
 }
 

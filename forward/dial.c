@@ -20,8 +20,8 @@ static op_fn on_connected;
 static lookup_fn on_looked_up, on_looked_up_again;
 static void dial_next(struct conn *conn, enum close_reason reason, int err);
 
-static bool may_dial(const union addr *addr, bool has_dot, const struct policy *policy,
-		     bool private_answers)
+bool dial_may_reach(const union addr *addr, bool has_dot, const struct policy *policy,
+		    bool private_answers)
 {
 	switch (addr_classify(addr)) {
 	case ADDR_GLOBAL:
@@ -51,7 +51,7 @@ unsigned dial_candidates(const struct answer *answer, const union addr *wanted, 
 	*mismatch = true;
 	if ((contains(answer->addrs, answer->count, wanted) ||
 	     contains(answer->recent, answer->recent_count, wanted)) &&
-	    may_dial(wanted, has_dot, policy, private_answers)) {
+	    dial_may_reach(wanted, has_dot, policy, private_answers)) {
 		out[count++] = *wanted;
 		*mismatch = false;
 	}
@@ -61,7 +61,7 @@ unsigned dial_candidates(const struct answer *answer, const union addr *wanted, 
 			const union addr *addr = &answer->addrs[i];
 
 			if ((addr->sa.sa_family != wanted->sa.sa_family) == other &&
-			    may_dial(addr, has_dot, policy, private_answers) &&
+			    dial_may_reach(addr, has_dot, policy, private_answers) &&
 			    !contains(out, count, addr))
 				out[count++] = *addr;
 		}
@@ -276,7 +276,7 @@ bool dial_may_stay(const struct conn *conn)
 	bool has_dot = memchr(conn->name, '.', conn->name_len) != NULL;
 
 	return settings->destination_check == DESTINATION_OFF ||
-	       may_dial(&conn->dialled, has_dot, policy_current(), settings->private_answers);
+	       dial_may_reach(&conn->dialled, has_dot, policy_current(), settings->private_answers);
 }
 
 void dial_check_same(struct conn *conn)

@@ -9,6 +9,7 @@
 
 #include "core/privilege.h"
 #include "forward/conn.h"
+#include "forward/dns.h"
 #include "forward/listen.h"
 #include "forward/park.h"
 #include "forward/port.h"
@@ -56,6 +57,8 @@ static void on_turn(struct loop *loop, void *context)
 	splice_turn(filter);
 	if (filter->udp)
 		udp_turn(filter->udp);
+	if (filter->dns)
+		dns_turn(filter->dns);
 	if (filter->drain)
 		tell_drained(filter);
 }
@@ -68,6 +71,8 @@ static int open_listeners(struct filter *filter)
 		const struct filter_listener *one = &settings->listeners[i];
 		int err = filter->udp ? udp_listen(filter->udp, one) : listener_open(filter, one);
 
+		if (err == 0 && one->kind == CONN_DNS)
+			err = dns_listen(filter->dns, &one->addr);
 		/* Without IPv6 there is no ::1, and nothing to listen for there either. */
 		if (one->addr.sa.sa_family == AF_INET6 &&
 		    (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL))
@@ -98,6 +103,8 @@ static int filter_begin(struct worker *worker)
 	if (settings->forward && settings->forward->udp &&
 	    (err = udp_open(filter, &filter->udp)) < 0)
 		return err;
+	if (settings->dns && (err = dns_open(filter, &filter->dns)) < 0)
+		return err;
 	if ((err = pool_init(&filter->conns, sizeof(struct conn), conns)) < 0 ||
 	    (err = park_init(filter, filter->conns.count)) < 0 ||
 	    (err = pool_init(&filter->vets, VET_SMALL, vets)) < 0 ||
@@ -120,6 +127,8 @@ static void filter_end(struct worker *worker)
 	conns_close_all(filter, CLOSE_SHUTDOWN);
 	if (filter->udp)
 		udp_close(filter->udp);
+	if (filter->dns)
+		dns_close(filter->dns);
 	if (filter->resolver)
 		resolver_close(filter->resolver);
 	filter->resolver = NULL;
@@ -131,7 +140,8 @@ static bool filter_idle(struct worker *worker)
 
 	return (!filter || (!filter->listeners && filter->conns.used == 0 &&
 			     filter->parked.used == 0 &&
-			     (!filter->udp || udp_idle(filter->udp)))) &&
+			     (!filter->udp || udp_idle(filter->udp)) &&
+			     (!filter->dns || dns_idle(filter->dns)))) &&
 	       resolver_ended(&worker->loop);
 }
 
@@ -143,6 +153,7 @@ static void filter_finish(struct worker *worker)
 		return;
 	timer_cancel(&worker->loop.timers, &filter->starving);
 	udp_finish(filter->udp);
+	dns_finish(filter->dns);
 	pool_finish(&filter->conns);
 	pool_finish(&filter->parked);
 	pool_finish(&filter->vets);

@@ -11,6 +11,8 @@
 #include "core/worker.h"
 #include "forward/listen.h"
 
+struct dns;
+struct dns_settings;
 struct forward_port;
 struct udp;
 struct forward_settings;
@@ -25,6 +27,7 @@ struct filter_settings {                /* shared by all workers, never changed 
 	unsigned listener_count;
 	const struct filter_listener *listeners;        /* outlives the workers */
 	const struct forward_settings *forward;         /* port.h; NULL in a filter */
+	const struct dns_settings *dns; /* dns.h; NULL: names are not answered here */
 	uint32_t mark, uid;             /* uid 0: sockets stay ours */
 	uint32_t conns_max;             /* each listener, all workers together; 0: no limit */
 	enum destination_check destination_check;
@@ -72,6 +75,7 @@ struct filter {
 	struct pool vets, vet_pages;    /* see vet.h */
 	struct listener *listeners;     /* those that have not ended */
 	struct udp *udp;                /* a forward of UDP; else NULL */
+	struct dns *dns;                /* the resolver for the workload; may be NULL */
 	struct side *ready, *ready_last; /* have received, are pumped after the turn */
 	struct side *starved;           /* wait for a receive buffer */
 	struct timer starving;          /* looks after them */

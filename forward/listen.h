@@ -8,7 +8,10 @@
 struct filter;
 struct filter_listener;
 struct forward_port;
-enum conn_kind { CONN_TLS, CONN_HTTP, CONN_PLAIN, CONN_KINDS };
+enum conn_kind {
+	CONN_TLS, CONN_HTTP, CONN_PLAIN, CONN_KINDS,
+	CONN_DNS = CONN_KINDS,          /* no struct conn: see dns_tcp.c */
+};
 
 struct listener {
 	struct owner owner;

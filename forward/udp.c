@@ -31,7 +31,7 @@ static bool on_failed(struct udp_rx *rx, int err)
 	struct loop *loop = listener->owner.loop;
 
 	(void)err;
-	metric_add(&rx->udp->filter->worker->metrics.datagram_errors, 1);
+	metric_add(&rx->inlet->metrics->datagram_errors, 1);
 	owner_hold(&listener->owner);
 	timer_arm(&loop->timers, &listener->retry, loop->now_ms + RETRY_MS);
 	return false;
@@ -103,8 +103,9 @@ int udp_listen(struct udp *udp, const struct filter_listener *what)
 		.retry = { .fire = on_retry },
 		.next = udp->listeners, .link = &udp->listeners,
 	};
-	listener->rx = (struct udp_rx){ .op = { .owner = &listener->owner }, .udp = udp, .fd = fd,
-					.named = true, .got = on_client, .failed = on_failed };
+	listener->rx = (struct udp_rx){ .op = { .owner = &listener->owner }, .inlet = &udp->inlet,
+					.fd = fd, .named = true, .got = on_client,
+					.failed = on_failed };
 	listener->cancel.owner = &listener->owner;
 	if (listener->next)
 		listener->next->link = &listener->next;
@@ -153,6 +154,7 @@ int udp_open(struct filter *filter, struct udp **out)
 	if (!udp)
 		return -ENOMEM;
 	udp->filter = filter;
+	udp->inlet.metrics = &filter->worker->metrics;
 	if ((err = pool_init(&udp->flows, sizeof(struct udp_flow), flows)) < 0 ||
 	    (err = udp_table_init(&udp->table, flows)) < 0)
 		return err;
@@ -198,6 +200,6 @@ void udp_turn(struct udp *udp)
 		udp->busy = lane->next_busy;
 		udp_lane_flush(lane);
 	}
-	if (udp->starved)
-		udp_feed_starved(udp);
+	if (udp->inlet.starved)
+		udp_feed_starved(&udp->inlet);
 }

@@ -8,6 +8,7 @@
 
 #include "core/pool.h"
 #include "forward/filter.h"
+#include "forward/udp_receive.h"
 #include "forward/udp_table.h"
 
 enum { UDP_BUFS = 64, UDP_BUFS_MAX = 1024 };           /* of 64 KiB, resident where used */
@@ -37,11 +38,11 @@ struct udp_queued {
 
 struct udp {
 	struct filter *filter;
+	struct udp_inlet inlet;
 	struct udp_listener *listeners; /* those that have not ended */
 	struct pool flows;
 	struct udp_table table;
 	struct udp_lane *busy;          /* have something to pass on this turn */
-	struct udp_rx *starved;
 	uint16_t listener_count;
 	unsigned held;                  /* buffers that wait for a lookup */
 	struct flood refused, strangers, dial_errors;

@@ -102,7 +102,7 @@ static bool on_failed(struct udp_rx *rx, int err)
 {
 	struct udp_flow *flow = container_of(rx, struct udp_flow, rx);
 
-	metric_add(&udp_metrics(rx->udp)->datagram_errors, 1);
+	metric_add(&udp_metrics(flow->udp)->datagram_errors, 1);
 	if (udp_is_icmp(-err))
 		return true;
 	udp_flow_close(flow, CLOSE_UPSTREAM_LOST);
@@ -177,8 +177,8 @@ static void flow_init(struct udp_flow *flow, struct udp_listener *listener,
 	flow->owner = (struct owner){ .loop = loop, .free = flow_free };
 	flow->udp = udp;
 	flow->listener = listener;
-	flow->rx = (struct udp_rx){ .op = { .owner = &flow->owner }, .udp = udp, .fd = -1,
-				    .got = on_target, .failed = on_failed };
+	flow->rx = (struct udp_rx){ .op = { .owner = &flow->owner }, .inlet = &udp->inlet,
+				    .fd = -1, .got = on_target, .failed = on_failed };
 	flow->cancel.owner = flow->ask.lookup.owner = &flow->owner;
 	flow->timer.fire = on_timer;
 	for (unsigned i = 0; i < UDP_LANES; i++)

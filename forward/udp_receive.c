@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "core/features.h"
-#include "forward/udp.h"
 
 enum {
 	NAME_LEN = 32,                  /* keeps what follows aligned */
@@ -105,20 +104,20 @@ static void take_in(struct udp_rx *rx, uint16_t buf, int res)
 /* In the turn that others have passed on what holds the buffers. */
 static void starve(struct udp_rx *rx)
 {
-	struct udp *udp = rx->udp;
+	struct udp_inlet *inlet = rx->inlet;
 
-	metric_add(&udp->filter->worker->metrics.bufs_starved, 1);
+	metric_add(&inlet->metrics->bufs_starved, 1);
 	owner_hold(rx->op.owner);
 	rx->starved = true;
-	rx->next_starved = udp->starved;
-	udp->starved = rx;
+	rx->next_starved = inlet->starved;
+	inlet->starved = rx;
 }
 
-void udp_feed_starved(struct udp *udp)
+void udp_feed_starved(struct udp_inlet *inlet)
 {
-	struct udp_rx *rx = udp->starved, *next;
+	struct udp_rx *rx = inlet->starved, *next;
 
-	udp->starved = NULL;
+	inlet->starved = NULL;
 	for (; rx; rx = next) {
 		struct owner *owner = rx->op.owner;
 

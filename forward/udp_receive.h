@@ -5,8 +5,13 @@
 
 #include "core/addr.h"
 #include "core/loop.h"
+#include "core/metrics.h"
 
-struct udp;
+/* Of one loop: who waits for buffers, and where things are counted. */
+struct udp_inlet {
+	struct metrics *metrics;
+	struct udp_rx *starved;
+};
 
 struct datagram {
 	uint8_t *data;
@@ -26,7 +31,7 @@ struct datagram {
 /* A socket that is received from; part of its owner. */
 struct udp_rx {
 	struct op op;
-	struct udp *udp;
+	struct udp_inlet *inlet;
 	int fd;
 	bool named;                     /* wants from and local */
 	bool starved;                   /* waits for buffers; holds the owner */
@@ -38,7 +43,7 @@ struct udp_rx {
 /* Begin, on a socket that was prepared. */
 void udp_receive(struct udp_rx *rx);
 /* Once a turn, when what came in the turn has been passed on: those that had no buffer go on. */
-void udp_feed_starved(struct udp *udp);
+void udp_feed_starved(struct udp_inlet *inlet);
 
 /* Ask the kernel for what a datagram says of itself.  0 or -errno. */
 int udp_receive_prepare(int fd, sa_family_t family, bool named);

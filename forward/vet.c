@@ -80,9 +80,12 @@ void vet_decide(struct conn *conn, bool literal)
 	union addr addr;
 
 	if (!literal)
-		rule = policy_match_name(policy, conn_name(conn));
+		rule = policy_match_port(policy, conn_name(conn), IPPROTO_TCP,
+					 addr_port(&conn->dst));
 	else if (addr_parse(conn_name(conn), &addr) && policy_has_addr(policy, &addr))
 		rule = conn->name;
+	if (!rule && !literal && policy_match_name(policy, conn_name(conn)))
+		return refuse(conn, CLOSE_PORT_NOT_LISTED, NULL);
 	if (!rule)
 		return refuse(conn, CLOSE_NOT_ALLOWLISTED, NULL);
 	text_copy(conn->vet->rule, sizeof(conn->vet->rule), rule);

@@ -48,7 +48,8 @@ static void on_head(struct conn *conn)
 		let_pass(conn);
 		return vet_decide(conn, head->host_is_address);
 	}
-	if (same && !head->host_is_address && policy_match_name(policy_current(), host))
+	if (same && !head->host_is_address &&
+	    policy_match_port(policy_current(), host, IPPROTO_TCP, addr_port(&conn->dst)))
 		return let_pass(conn);
 	vet_decide(conn, head->host_is_address);
 }

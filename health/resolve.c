@@ -1,8 +1,8 @@
 /* resolve.c - one name asked of given servers, through c-ares, on an epoll descriptor of its own.
  *
- * Of c-ares we use ares_query(), as core/ask.c does: absolute names, no search list, no hosts file,
- * no environment; a channel, and with it ports, for each question; and we read the answers
- * ourselves.  core/ask.c needs a loop, which neither the control thread nor a health check has. */
+ * Of c-ares we use ares_query(): absolute names, no search list, no hosts file, no environment; a
+ * channel, and with it ports, for each question; and we read the answers ourselves.  The resolver
+ * of core needs a loop, which neither the control thread nor a health check has. */
 #include "health/resolve.h"
 
 #include <assert.h>
@@ -14,14 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/channel.h"
-#include "proto/dns_reply.h"
+#include "health/channel.h"
+#include "proto/dns.h"
 #include "proto/hostname.h"
 
 enum {
 	TRY_MS = 500,                   /* for the first round of servers; c-ares doubles it */
 	EVENTS_MAX = 16,
-	NXDOMAIN = 3,
 };
 
 struct resolve {
@@ -60,24 +59,43 @@ static void socket_wants(void *context, ares_socket_t fd, int readable, int writ
 		(void)epoll_ctl(resolve->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-static void take_addrs(struct resolve_answer *answer, const struct dns_reply *reply, bool v6)
+static void take_addrs(struct resolve_answer *answer, const struct dns_records *records)
 {
-	for (unsigned i = 0; i < reply->count && answer->count < RESOLVE_ADDRS_MAX; i++) {
+	struct dns_addr_walk walk = { 0 };
+	struct dns_addr from;
+
+	while (answer->count < RESOLVE_ADDRS_MAX &&
+	       dns_records_next_addr(records, &walk, &from)) {
 		union addr *addr = &answer->addrs[answer->count++];
 
 		memset(addr, 0, sizeof(*addr));
-		addr->sa.sa_family = v6 ? AF_INET6 : AF_INET;
-		if (v6)
-			memcpy(&addr->v6.sin6_addr, reply->addrs[i], 16);
+		addr->sa.sa_family = from.len == 16 ? AF_INET6 : AF_INET;
+		if (from.len == 16)
+			memcpy(&addr->v6.sin6_addr, from.bytes, 16);
 		else
-			memcpy(&addr->v4.sin_addr, reply->addrs[i], 4);
+			memcpy(&addr->v4.sin_addr, from.bytes, 4);
 	}
+}
+
+/* The id was compared by c-ares: it chose it. */
+static bool read_reply(const struct resolve *resolve, const uint8_t *data, size_t len,
+		       struct dns_records *records)
+{
+	struct dns_question question = { .type = resolve->type };
+
+	if (!data || len < 2)
+		return false;
+	question.id = (uint16_t)(data[0] << 8 | data[1]);
+	question.name_len = (uint8_t)dns_name_from_text(resolve->name, question.name);
+	return dns_response_match(data, len, &question) == DNS_MATCH_YES &&
+	       dns_response_parse(data, len, &question, records) == PARSED_OK && !records->cut &&
+	       (records->rcode == DNS_RCODE_NONE || records->rcode == DNS_RCODE_NXDOMAIN);
 }
 
 static void on_reply(void *context, int status, int timeouts, unsigned char *data, int len)
 {
 	struct resolve *resolve = context;
-	struct dns_reply reply;
+	struct dns_records records;
 
 	(void)timeouts;
 	if (resolve->ended)
@@ -85,13 +103,11 @@ static void on_reply(void *context, int status, int timeouts, unsigned char *dat
 	resolve->replied = true;
 	resolve->answer.no_name = status == ARES_ENOTFOUND;
 	resolve->answer.failed = !resolve->answer.no_name;
-	if (!data || len <= 0 || !dns_reply_matches(data, (size_t)len, resolve->name) ||
-	    dns_reply_parse(data, (size_t)len, resolve->name, resolve->type, &reply) !=
-	    PARSED_OK || (reply.rcode != 0 && reply.rcode != NXDOMAIN))
+	if (len < 0 || !read_reply(resolve, data, (size_t)len, &records))
 		return;
-	resolve->answer.no_name = reply.rcode == NXDOMAIN;
+	resolve->answer.no_name = records.rcode == DNS_RCODE_NXDOMAIN;
 	resolve->answer.failed = false;
-	take_addrs(&resolve->answer, &reply, resolve->type == DNS_TYPE_AAAA);
+	take_addrs(&resolve->answer, &records);
 }
 
 static void timer_set(struct resolve *resolve)

@@ -18,6 +18,7 @@
 #include "core/log.h"
 #include "core/privilege.h"
 #include "core/quiet.h"
+#include "jobs/filter_names.h"
 #include "jobs/filter_status.h"
 #include "jobs/filter_watch.h"
 #include "jobs/jobs.h"
@@ -37,26 +38,6 @@ static int complain_about(const char *what, int err, const char *advice)
 	fprintf(stderr, "ringfence: %s: %s%s%s\n", what, strerror(-err), advice[0] ? ": " : "",
 		advice);
 	return 1;
-}
-
-/* Both protocols on both families' loopback; nobody else can reach them there. */
-static void listeners_from_options(struct running *running)
-{
-	const struct options *options = &running->options;
-	struct filter_settings *settings = &running->settings;
-	static const char *const hosts[] = { "127.0.0.1", "::1" };
-
-	for (unsigned i = 0; i < ARRAY_LEN(hosts); i++) {
-		struct filter_listener http = { .kind = CONN_HTTP }, tls = { .kind = CONN_TLS };
-
-		(void)addr_parse(str_of(hosts[i]), &http.addr);
-		tls.addr = http.addr;
-		addr_set_port(&http.addr, options->http_port);
-		addr_set_port(&tls.addr, options->https_port);
-		running->listeners[settings->listener_count++] = http;
-		running->listeners[settings->listener_count++] = tls;
-	}
-	settings->listeners = running->listeners;
 }
 
 static void settings_from_options(struct running *running)
@@ -79,7 +60,6 @@ static void settings_from_options(struct running *running)
 		.lifetime_ms = options->conn_max_lifetime_ms,
 		.open = running->open,
 	};
-	listeners_from_options(running);
 }
 
 /* Our own uid when it is not root's; another for our sockets where we may take one. */
@@ -147,6 +127,9 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 				"-recv-multishot,recv=7");
 	rules_from_options(running);
 	settings_from_options(running);
+	err = filter_names_init(running);
+	if (err < 0)
+		return complain_about("cannot start", err, "");
 	if (resolver_configure(options->dns_upstreams, options->resolv_conf, &resolver_error) < 0)
 		return complain(resolver_error);
 	policy_source_choose(&running->reload.source, options);
@@ -158,8 +141,8 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 		return complain(error);
 	}
 	policy_set_current(policy);
-	rules_for_policy(running, policy);
-	return 0;
+	err = rules_for_policy(running, policy);
+	return err < 0 ? complain_about("cannot start", err, "") : 0;
 }
 
 static int check_kernel(struct running *running)
@@ -203,7 +186,8 @@ static int start_workers(struct running *running)
 	for (unsigned i = 0; i < count && running->workers.all; i++)
 		running->rechecks[i].worker = &running->workers.all[i];
 	if (err == -EADDRINUSE)
-		return complain_about("HTTP_PORT or HTTPS_PORT is taken by another program", err,
+		return complain_about("HTTP_PORT, HTTPS_PORT or DNS_PORT is taken by another "
+				      "program on 127.0.0.1 or ::1", err,
 				      "stop it or choose other ports; nothing leaves this "
 				      "namespace until then");
 	if (err < 0)
@@ -222,7 +206,7 @@ static void tell_start(struct running *running)
 	event_log_init(options->hostname[0] ? options->hostname : hostname, options->tenant_id);
 	log_info("startup.info", log_str("name", "ringfence"),
 		 log_str("version", RINGFENCE_VERSION), log_str("commit", RINGFENCE_BUILD),
-		 log_str("mode", "https"),
+		 log_str("mode", filter_mode_text(running)),
 		 log_str("policy_path", running->reload.source.path ? running->reload.source.path :
 								      "environment"),
 		 log_str("log_level", level_texts[options->log_level]),
@@ -239,8 +223,6 @@ static void tell_start(struct running *running)
 	if (!running->rules.match_uid)
 		log_warn("startup.exemption", log_str("note", "no CAP_SETUID: only the mark "
 			 "exempts our own traffic; a workload with CAP_NET_RAW can set it too"));
-	log_warn("startup.dns", log_str("note", "HTTPS_MODE_DNS=pass: a resolver on loopback is "
-		 "not filtered, names that the workload asks it for leave this namespace"));
 	log_info("startup.shared_namespace", log_str("note", "sound only against workloads without "
 		 "CAP_NET_RAW and CAP_NET_ADMIN: use cap_drop: [ALL]"));
 }
@@ -253,11 +235,14 @@ static int start(struct running *running)
 
 	if (err < 0)
 		return complain_about(nft_error(running->nft), err, "apply nftables rules failed");
+	err = filter_names_open(running);
+	if (err < 0)
+		return complain_about("cannot start", err, "");
 	if ((status = start_workers(running)) != 0)
 		return status;
 	tell_start(running);
-	log_info("https.filter_listen", log_uint("port", running->options.https_port));
-	log_info("http.filter_listen", log_uint("port", running->options.http_port));
+	filter_names_tell(running);
+	filter_names_check_policy(running, policy);
 	err = nft_install(running->nft, &running->rules);
 	if (err < 0)
 		return complain_about(nft_error(running->nft), err, "apply nftables rules failed");
@@ -272,13 +257,14 @@ static int serve(struct running *running)
 	const struct policy *policy;
 	int err = control_init(&running->control);
 
-	if (err < 0 || (err = filter_watch_init(running)) < 0 || (err = reload_init(running)) < 0)
+	if (err < 0 || (err = filter_watch_init(running)) < 0 || (err = reload_init(running)) < 0 ||
+	    (err = filter_names_watch(running)) < 0)
 		return complain_about("cannot watch", err, "");
 	filter_status_open(running);
 	policy = policy_current();
-	log_info("policy.applied", log_str("mode", "https"),
+	log_info("policy.applied", log_str("mode", filter_mode_text(running)),
 		 log_uint("filter_count", policy->domain_count));
-	log_info("startup.ready", log_str("mode", "https"),
+	log_info("startup.ready", log_str("mode", filter_mode_text(running)),
 		 log_uint("filter_count", policy->domain_count));
 	err = control_run(&running->control);
 	if (err < 0)
@@ -289,6 +275,7 @@ static int serve(struct running *running)
 static void finish(struct running *running)
 {
 	if (running->workers.all) {
+		filter_names_stop(running);
 		workers_stop(&running->workers);
 		filter_watch_drain(running);
 		workers_finish(&running->workers);
@@ -304,6 +291,7 @@ static void finish(struct running *running)
 	policy_set_current(NULL);
 	quiet_reclaim();
 	free(running->rechecks);
+	filter_names_finish(running);
 	log_close();
 }
 

@@ -6,10 +6,12 @@
 #include "core/options.h"
 #include "core/status.h"
 #include "core/worker.h"
+#include "forward/dns.h"
 #include "forward/filter.h"
 #include "jobs/source.h"
 #include "netfilter/nflog.h"
 #include "netfilter/nft.h"
+#include "netfilter/origin.h"
 
 struct reload {                         /* jobs/reload.c */
 	struct policy_source source;
@@ -26,7 +28,8 @@ struct running {
 	struct options options;
 	struct control control;
 	struct filter_settings settings;
-	struct filter_listener listeners[4];
+	struct filter_listener listeners[6];
+	struct dns_settings dns;
 	_Atomic uint32_t open[CONN_KINDS];
 	struct worker_job job;
 	struct workers workers;
@@ -34,18 +37,21 @@ struct running {
 	struct nft *nft;
 	struct instance *instance;
 	struct nft_rules rules;
+	struct learned_ports *rule_ports;       /* what rules.ports points to */
+	struct origin *origin;
 	struct nflog_reader *nflog;
 	bool nflog_failing, rules_failing;      /* told already */
 	int event_fd;
 	struct reload reload;
-	struct watch signals, events, tick, nflog_watch, nft_watch;
+	struct watch signals, events, tick, nflog_watch, nft_watch, learns;
 	uint64_t events_dropped;
 	struct status *status;          /* the control socket; NULL: there is none */
 	uint64_t started_ms;            /* CLOCK_REALTIME */
 };
 
-/* Rules for this policy: settings and options as they are, its addresses. */
-void rules_for_policy(struct running *running, const struct policy *policy);
+/* Rules for this policy: settings and options as they are, its addresses and ports.  0 or
+ * -ENOMEM. */
+int rules_for_policy(struct running *running, const struct policy *policy);
 
 /* Watch the policy file and its folder.  A failing watch is no error: there is the re-check. */
 int reload_init(struct running *running);

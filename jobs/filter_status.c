@@ -3,10 +3,12 @@
 #include "jobs/filter_status.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
+#include "jobs/filter_names.h"
 #include "jobs/filter_watch.h"
 #include "jobs/tell.h"
 
@@ -50,6 +52,21 @@ static void add_policy(const struct running *running, struct status_text *text)
 	}
 }
 
+/* Where somebody must be listening. */
+static void add_ports(const struct running *running, struct status_text *text)
+{
+	const struct options *options = &running->options;
+	char ports[3 * 6 + 1] = "";
+	int len = 0;
+
+	if (options->filter_mode == FILTER_HTTPS)
+		len = snprintf(ports, sizeof(ports), "%u %u ", options->http_port,
+			       options->https_port);
+	if (filter_answers_names(running))
+		snprintf(ports + len, sizeof(ports) - (size_t)len, "%u", options->dns_port);
+	status_add(text, "ports", "%s", ports);
+}
+
 static void fill(void *context, struct status_text *text)
 {
 	struct running *running = context;
@@ -57,7 +74,8 @@ static void fill(void *context, struct status_text *text)
 	status_add(text, "job", "filter");
 	status_add(text, "pid", "%d", (int)getpid());
 	status_add(text, "started", "%" PRIu64, running->started_ms);
-	status_add(text, "ports", "%u %u", running->options.http_port, running->options.https_port);
+	status_add(text, "mode", "%s", filter_mode_text(running));
+	add_ports(running, text);
 	add_rules(running, text);
 	add_policy(running, text);
 	tell_status(&running->workers, text);

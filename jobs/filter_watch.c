@@ -44,9 +44,19 @@ static void on_signal(struct watch *watch)
 	}
 }
 
+/* Where a redirected datagram wanted to go. */
+static void find_origin(void *context, struct event *event)
+{
+	struct running *running = context;
+	union addr listener = event->dst;
+
+	if (event->redirected && event_wanted(event->kind))
+		(void)origin_of_udp(running->origin, &event->src, &listener, &event->dst);
+}
+
 void filter_watch_drain(struct running *running)
 {
-	tell_events(&running->workers, &running->events_dropped);
+	tell_events(&running->workers, &running->events_dropped, find_origin, running);
 }
 
 static void on_events(struct watch *watch)
@@ -91,21 +101,27 @@ static void open_nflog(struct running *running)
 	log_info("nflog.listen", log_uint("group", rules->nflog_group));
 }
 
-/* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
-bool filter_rules_assert(struct running *running)
+int filter_rules_install(struct running *running)
 {
-	int err;
+	int err = nft_install(running->nft, &running->rules);
 
-	if (nft_verify(running->nft) == 1) {
-		running->rules_failing = false;
-		return true;
-	}
-	err = nft_install(running->nft, &running->rules);
 	if (err < 0 && !running->rules_failing)
 		log_error("nftables.restore_failed", log_str("err", nft_error(running->nft)),
 			  log_str("note", "trying again every second"));
 	running->rules_failing = err < 0;
-	if (err == 0)
+	return err;
+}
+
+/* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
+bool filter_rules_assert(struct running *running)
+{
+	bool ours = nft_verify(running->nft) == 1;
+	int err;
+
+	if (ours && !running->rules_failing)
+		return true;
+	err = filter_rules_install(running);
+	if (err == 0 && !ours)
 		log_error("nftables.restored", log_str("note", "another program changed or removed "
 			  "our rules: connections may have left meanwhile"));
 	return err == 0;

@@ -14,6 +14,8 @@ void filter_watch_none(struct running *running);        /* nothing is open yet *
 int filter_watch_init(struct running *running);
 /* Log the events that workers have told so far. */
 void filter_watch_drain(struct running *running);
+/* Put in the rules as they are now; what fails is tried again every second.  0 or -errno. */
+int filter_rules_install(struct running *running);
 /* Are our rules in force?  Puts them back if need be. */
 bool filter_rules_assert(struct running *running);
 void filter_watch_finish(struct running *running);

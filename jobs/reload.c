@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "jobs/filter.h"
+#include "jobs/filter_names.h"
+#include "jobs/filter_watch.h"
 
 enum {
 	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
@@ -25,7 +26,7 @@ enum {
 		  IN_DELETE_SELF,
 };
 
-void rules_for_policy(struct running *running, const struct policy *policy)
+int rules_for_policy(struct running *running, const struct policy *policy)
 {
 	struct nft_rules *rules = &running->rules;
 
@@ -33,6 +34,7 @@ void rules_for_policy(struct running *running, const struct policy *policy)
 	rules->allowed_v4_count = policy->ranges_v4;
 	rules->allowed_v6 = policy->ranges_v6 > 0 ? policy->ranges + policy->ranges_v4 : NULL;
 	rules->allowed_v6_count = policy->ranges_v6;
+	return filter_names_rules(running, policy);
 }
 
 static bool same_ranges(const struct policy *a, const struct policy *b)
@@ -76,7 +78,19 @@ static void hash_text(const struct policy *policy, char out[17])
 	snprintf(out, 17, "%016llx", (unsigned long long)policy->hash[0]);
 }
 
-static void tell_applied(const struct policy *old, const struct policy *new)
+static bool same_ports(const struct policy *a, const struct policy *b)
+{
+	if (a->port_count != b->port_count)
+		return false;
+	for (size_t i = 0; i < a->port_count; i++)
+		if (a->ports[i].protocol != b->ports[i].protocol ||
+		    a->ports[i].first != b->ports[i].first || a->ports[i].last != b->ports[i].last)
+			return false;
+	return true;
+}
+
+static void tell_applied(const struct running *running, const struct policy *old,
+			 const struct policy *new)
 {
 	char changes[512], hash[17];
 
@@ -84,7 +98,7 @@ static void tell_applied(const struct policy *old, const struct policy *new)
 	log_info("policy.reloaded", log_str("hash", hash),
 		 log_uint("domain_count", new->domain_count), log_uint("ip_count", new->ip_count),
 		 log_uint("deny_domain_count", 0), log_uint("deny_ip_count", 0));
-	log_info("policy.applied", log_str("mode", "https"),
+	log_info("policy.applied", log_str("mode", filter_mode_text(running)),
 		 log_uint("filter_count", new->domain_count),
 		 log_str("changes", policy_diff(old, new, changes, sizeof(changes))));
 }
@@ -95,20 +109,24 @@ static void apply(struct running *running, struct policy *policy)
 	char text[300];
 	int err = 0;
 
-	rules_for_policy(running, policy);
-	if (!same_ranges(old, policy))
+	err = rules_for_policy(running, policy);
+	if (err == 0 && (!same_ranges(old, policy) || !same_ports(old, policy)))
 		err = nft_install(running->nft, &running->rules);
 	if (err < 0) {
 		snprintf(text, sizeof(text), "nftables: %s: %s", nft_error(running->nft),
 			 strerror(-err));
 		complain(running, "policy.reload_failed", text);
-		rules_for_policy(running, old);
+		(void)rules_for_policy(running, old);
 		policy_free(policy);
 		return;
 	}
 	running->reload.failed_hash = 0;
 	policy_set_current(policy);
-	tell_applied(old, policy);      /* in force by now; old is freed at a later quiet point */
+	/* After that, so that no answer under the old one opens an address again. */
+	if (filter_names_forget(running, policy))
+		(void)filter_rules_install(running);
+	tell_applied(running, old, policy);     /* old is freed at a later quiet point */
+	filter_names_check_policy(running, policy);
 	for (unsigned i = 0; i < running->workers.count; i++)
 		filter_recheck_post(&running->rechecks[i]);
 }

@@ -6,7 +6,8 @@
 
 #include "core/log.h"
 
-void tell_events(const struct workers *workers, uint64_t *dropped)
+void tell_events(const struct workers *workers, uint64_t *dropped, complete_fn *complete,
+		 void *context)
 {
 	uint64_t now_dropped = 0;
 	struct event event;
@@ -16,8 +17,11 @@ void tell_events(const struct workers *workers, uint64_t *dropped)
 
 		if (!ring)
 			continue;
-		while (event_take(ring, &event))
+		while (event_take(ring, &event)) {
+			if (complete)
+				complete(context, &event);
 			event_log(&event);
+		}
 		now_dropped += event_dropped(ring);
 	}
 	if (now_dropped > *dropped)

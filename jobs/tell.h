@@ -5,8 +5,11 @@
 #include "core/status.h"
 #include "core/worker.h"
 
-/* Log the events that have come; *dropped: how many the rings had no room for, so far. */
-void tell_events(const struct workers *workers, uint64_t *dropped);
+/* Log the events that have come; *dropped: how many the rings had no room for, so far.  complete()
+ * may add to an event first; NULL: nothing to add. */
+typedef void complete_fn(void *context, struct event *event);
+void tell_events(const struct workers *workers, uint64_t *dropped, complete_fn *complete,
+		 void *context);
 /* Log the counters. */
 void tell_metrics(const struct workers *workers, uint64_t dropped);
 /* The same for who asks at the control socket. */

@@ -18,8 +18,9 @@ struct dns_server;
 
 struct dns_asked {
 	struct dns_server *server;
-	char name[256];
-	uint16_t type;
+	char name[256];                 /* in lower case */
+	uint16_t type, id;
+	bool mixed_case, edns;          /* as it was sent */
 	bool tcp;
 	uint16_t port;                  /* the asker's */
 	unsigned nth;                   /* question of this name and type, from 1 */
@@ -28,11 +29,16 @@ struct dns_asked {
 /* Write the reply (its id is filled in) and return true, or false: stay silent. */
 typedef bool dns_answer_fn(const struct dns_asked *asked, struct dns_bytes *reply);
 
-enum { DNS_SERVER_LOG = 4096 };
+enum { DNS_SERVER_LOG = 16384, DNS_SERVER_CONNS = 8 };
 
 struct dns_server {
 	uint16_t port;
 	int udp, tcp, stop[2];
+	int conns[DNS_SERVER_CONNS];    /* -1: none */
+	unsigned conn_count;            /* accepted so far */
+	bool close_conns;               /* after each answer */
+	bool forgets_case;              /* answers in lower case, whatever was asked */
+	const char *unlogged;           /* names that begin so are not logged */
 	pthread_t thread;
 	dns_answer_fn *answer;
 	pthread_mutex_t lock;           /* of the log */
@@ -81,6 +87,32 @@ static inline void dns_server_go_on(struct dns_server *server)
 	pthread_mutex_unlock(&server->lock);
 }
 
+static inline void dns_server_note(struct dns_server *server, struct dns_asked *asked)
+{
+	asked->nth = dns_server_count(server, asked->name, asked->type) + 1;
+	pthread_mutex_lock(&server->lock);
+	assert(server->asked_count < DNS_SERVER_LOG);
+	server->log[server->asked_count++] = *asked;
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* The reply's question as it was asked, its case too, if it is the same name. */
+static inline void dns_server_echo(struct dns_server *server, struct dns_bytes *reply)
+{
+	size_t at = 12;
+
+	if (reply->len < 2)
+		return;
+	memcpy(reply->data, server->question.data, 2);
+	while (at < server->question.len && at < reply->len &&
+	       (server->question.data[at] | 0x20) == (reply->data[at] | 0x20) &&
+	       reply->data[at] != 0)
+		at++;
+	if (at < reply->len && at < server->question.len && reply->data[at] == 0 &&
+	    server->question.data[at] == 0)
+		memcpy(reply->data + 12, server->question.data + 12, at - 12);
+}
+
 /* Understand the question in server->question, log it, make the reply.  False: no reply. */
 static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_t port)
 {
@@ -94,11 +126,16 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 		at += 1 + (size_t)data[at];
 	}
 	assert(at + 5 <= server->question.len);
+	for (char *c = asked.name; *c; c++) {
+		asked.mixed_case |= *c >= 'A' && *c <= 'Z';
+		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+	}
+	asked.id = (uint16_t)(data[0] << 8 | data[1]);
+	asked.edns = data[11] != 0;
 	asked.type = (uint16_t)(data[at + 1] << 8 | data[at + 2]);
-	asked.nth = dns_server_count(server, asked.name, asked.type) + 1;
+	if (!server->unlogged || strncmp(asked.name, server->unlogged, strlen(server->unlogged)))
+		dns_server_note(server, &asked);
 	pthread_mutex_lock(&server->lock);
-	assert(server->asked_count < DNS_SERVER_LOG);
-	server->log[server->asked_count++] = asked;
 	pthread_cond_broadcast(&server->changed);
 	while (server->held)
 		pthread_cond_wait(&server->changed, &server->lock);
@@ -106,6 +143,8 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 	server->reply.len = 0;
 	if (!server->answer(&asked, &server->reply))
 		return false;
+	if (!server->forgets_case)
+		dns_server_echo(server, &server->reply);
 	memcpy(server->reply.data, data, 2);
 	return true;
 }
@@ -115,7 +154,7 @@ static inline void dns_server_send(const struct dns_asked *asked, struct dns_byt
 {
 	struct dns_server *server = asked->server;
 
-	memcpy(datagram->data, server->question.data, 2);
+	dns_server_echo(server, datagram);
 	(void)sendto(server->udp, datagram->data, datagram->len, 0,
 		     (struct sockaddr *)&server->client, sizeof(server->client));
 }
@@ -134,21 +173,33 @@ static inline void dns_server_udp(struct dns_server *server)
 			     (struct sockaddr *)&server->client, size);
 }
 
-/* One connection, until the client closes it. */
-static inline void dns_server_tcp(struct dns_server *server)
+/* One message of a connection; false: it has ended. */
+static inline bool dns_server_message(struct dns_server *server, int fd)
 {
-	int fd = accept(server->tcp, NULL, NULL);
 	uint16_t len;
 
-	while (recv(fd, &len, 2, MSG_WAITALL) == 2 &&
-	       recv(fd, server->question.data, ntohs(len), MSG_WAITALL) == ntohs(len)) {
-		server->question.len = ntohs(len);
-		if (!dns_server_think(server, true, 0))
-			continue;
-		len = htons((uint16_t)server->reply.len);
-		(void)send(fd, &len, 2, MSG_NOSIGNAL | MSG_MORE);
-		(void)send(fd, server->reply.data, server->reply.len, MSG_NOSIGNAL);
-	}
+	if (recv(fd, &len, 2, MSG_WAITALL) != 2 ||
+	    recv(fd, server->question.data, ntohs(len), MSG_WAITALL) != ntohs(len))
+		return false;
+	server->question.len = ntohs(len);
+	if (!dns_server_think(server, true, 0))
+		return true;
+	len = htons((uint16_t)server->reply.len);
+	(void)send(fd, &len, 2, MSG_NOSIGNAL | MSG_MORE);
+	(void)send(fd, server->reply.data, server->reply.len, MSG_NOSIGNAL);
+	return !server->close_conns;
+}
+
+static inline void dns_server_accept(struct dns_server *server)
+{
+	int fd = accept4(server->tcp, NULL, NULL, SOCK_CLOEXEC);
+
+	for (int i = 0; i < DNS_SERVER_CONNS; i++)
+		if (server->conns[i] < 0) {
+			server->conns[i] = fd;
+			server->conn_count++;
+			return;
+		}
 	close(fd);
 }
 
@@ -157,16 +208,25 @@ static inline void *dns_server_main(void *arg)
 	struct dns_server *server = arg;
 
 	for (;;) {
-		struct pollfd fds[] = { { server->udp, POLLIN, 0 }, { server->tcp, POLLIN, 0 },
-					{ server->stop[0], POLLIN, 0 } };
+		struct pollfd fds[3 + DNS_SERVER_CONNS] = {
+			{ server->udp, POLLIN, 0 }, { server->tcp, POLLIN, 0 },
+			{ server->stop[0], POLLIN, 0 },
+		};
 
-		(void)poll(fds, 3, -1);
+		for (int i = 0; i < DNS_SERVER_CONNS; i++)
+			fds[3 + i] = (struct pollfd){ server->conns[i], POLLIN, 0 };
+		(void)poll(fds, 3 + DNS_SERVER_CONNS, -1);
 		if (fds[2].revents)
 			return NULL;
 		if (fds[0].revents)
 			dns_server_udp(server);
+		for (int i = 0; i < DNS_SERVER_CONNS; i++)
+			if (fds[3 + i].revents && !dns_server_message(server, server->conns[i])) {
+				close(server->conns[i]);
+				server->conns[i] = -1;
+			}
 		if (fds[1].revents)
-			dns_server_tcp(server);
+			dns_server_accept(server);
 	}
 }
 
@@ -194,6 +254,7 @@ static inline struct dns_server *dns_server_start(dns_answer_fn *answer)
 
 	assert(server != NULL);
 	server->answer = answer;
+	memset(server->conns, 0xff, sizeof(server->conns));
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_cond_init(&server->changed, NULL);
 	do {                                    /* the port may be taken for TCP */
@@ -220,6 +281,9 @@ static inline void dns_server_stop(struct dns_server *server)
 	close(server->stop[0]);
 	close(server->udp);
 	close(server->tcp);
+	for (int i = 0; i < DNS_SERVER_CONNS; i++)
+		if (server->conns[i] >= 0)
+			close(server->conns[i]);
 	free(server);
 }
 

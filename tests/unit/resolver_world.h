@@ -54,6 +54,33 @@ static inline void no_such_name(const struct dns_asked *asked, struct dns_bytes 
 	dns_soa(reply, 60, 3);
 }
 
+static inline void send_wrong_id(const struct dns_asked *asked, struct dns_bytes *reply)
+{
+	struct dns_server *to = asked->server;
+
+	dns_begin(reply, 0x8180, asked->name, asked->type);
+	dns_a(reply, "@", 300, "198.51.100.66");
+	dns_server_echo(to, reply);
+	reply->data[0] ^= 0x55;
+	(void)sendto(to->udp, reply->data, reply->len, 0, (struct sockaddr *)&to->client,
+		     sizeof(to->client));
+}
+
+/* Everything right but for the case of each letter. */
+static inline void send_wrong_case(const struct dns_asked *asked, struct dns_bytes *reply)
+{
+	struct dns_server *to = asked->server;
+
+	dns_begin(reply, 0x8180, asked->name, asked->type);
+	dns_a(reply, "@", 300, "198.51.100.66");
+	dns_server_echo(to, reply);
+	for (size_t at = 12; reply->data[at]; at += 1U + reply->data[at])
+		for (size_t i = at + 1; i <= at + reply->data[at]; i++)
+			reply->data[i] ^= (reply->data[i] | 0x20) >= 'a' ? 0x20 : 0;
+	(void)sendto(to->udp, reply->data, reply->len, 0, (struct sockaddr *)&to->client,
+		     sizeof(to->client));
+}
+
 /* Datagrams that an off-path forger who guessed the id and the port could send. */
 static inline void send_forgeries(const struct dns_asked *asked, struct dns_bytes *reply)
 {
@@ -66,6 +93,8 @@ static inline void send_forgeries(const struct dns_asked *asked, struct dns_byte
 	reply->len = 0;
 	dns_put(reply, "\0\0", 2);
 	dns_server_send(asked, reply);
+	send_wrong_id(asked, reply);
+	send_wrong_case(asked, reply);
 }
 
 static inline void mixed_answer(const struct dns_asked *asked, struct dns_bytes *reply)
@@ -92,6 +121,10 @@ static inline bool answer(const struct dns_asked *asked, struct dns_bytes *reply
 {
 	const char *name = asked->name;
 
+	if ((begins(name, "noedns") && asked->edns) || begins(name, "refused")) {
+		dns_begin(reply, begins(name, "refused") ? 0x8185 : 0x8181, name, asked->type);
+		return true;
+	}
 	if (begins(name, "mute") || (begins(name, "onlya") && asked->type != DNS_A))
 		return false;
 	if (begins(name, "fail") || (begins(name, "half") && asked->type != DNS_A)) {

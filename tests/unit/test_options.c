@@ -216,7 +216,9 @@ static void what_the_seed_falls_back_on_is_warned_of(void **state)
 	assert_int_equal(options.nflog_bufsize, 96);
 	assert_int_equal(options.nflog_qthresh, 50);
 	assert_int_equal(options.warning_count, 4);
-	assert_string_equal(options.warnings[0], "FILTER_MODE: \"htps\" is not https: using https");
+	assert_string_equal(options.warnings[0],
+			    "FILTER_MODE: \"htps\" is not one of https, dns, dns-strict: "
+			    "using https");
 	assert_string_equal(options.warnings[1],
 			    "LOG_LEVEL: \"loud\" is not one of TRACE, DEBUG, INFO, WARN, ERROR: "
 			    "using INFO");
@@ -263,8 +265,8 @@ static void errors_name_the_flag_that_was_used(void **state)
 	(void)state;
 	assert_int_equal(parse(false, "--dns-port=x", NULL), -EINVAL);
 	assert_string_equal(error, "--dns-port: \"x\" is not a port from 1 to 65535");
-	assert_int_equal(parse(false, "--filter-mode", "dns"), -EINVAL);
-	assert_string_equal(error, "--filter-mode: dns is not in this version yet: set https");
+	assert_int_equal(parse(false, "--https-mode-dns", "off"), -EINVAL);
+	assert_string_equal(error, "--https-mode-dns: \"off\" is not one of listed, strict, pass");
 }
 
 static void errors_show_no_control_characters_and_no_endless_values(void **state)
@@ -304,8 +306,6 @@ static void what_is_not_built_yet_is_named_with_what_to_do(void **state)
 {
 	static const char *const variables[][2] = {
 		{ "DENYLIST_IPS", "10.0.0.0/8" }, { "DENYLIST_DOMAINS", "x.test" },
-		{ "FILTER_MODE", "dns" }, { "FILTER_MODE", " DNS-strict " },
-		{ "HTTPS_MODE_DNS", "listed" }, { "HTTPS_MODE_DNS", "strict" },
 		{ "DEFAULT_ACTION", "Allow" }, { "ENFORCE", "audit" }, { "LEARNING_MODE", "True" },
 		{ "PROCESS_INFO", "true" }, { "DASHBOARD_HOST", "dash:8081" },
 		{ "ENABLE_REMOTE_UNBLOCK", "true" }, { "NOTIFICATION_HOST", "http://gotify" },
@@ -330,7 +330,8 @@ static void what_is_not_built_yet_is_named_with_what_to_do(void **state)
 static void settings_that_ask_for_nothing_new_are_fine(void **state)
 {
 	static const char *const variables[][2] = {
-		{ "FILTER_MODE", "https" }, { "HTTPS_MODE_DNS", "pass" },
+		{ "FILTER_MODE", "https" }, { "FILTER_MODE", "dns-strict" },
+		{ "HTTPS_MODE_DNS", "pass" },
 		{ "DEFAULT_ACTION", "deny" }, { "ENFORCE", "block" },
 		{ "LEARNING_MODE", "false" }, { "LEARNING_MODE", "1" },
 		{ "PROCESS_INFO", "" }, { "DENYLIST_IPS", " " }, { "ENABLE_REMOTE_UNBLOCK", "no" },
@@ -340,8 +341,23 @@ static void settings_that_ask_for_nothing_new_are_fine(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
 		assert_string_equal(not_built(variables[i][0], variables[i][1]), "");
-	assert_string_equal(error_of("FILTER_MODE", "dns-strict"),
-			    "FILTER_MODE: dns-strict is not in this version yet: set https");
+}
+
+static void the_modes_and_what_is_done_about_dns_are_read(void **state)
+{
+	(void)state;
+	assert_string_equal(error_of("FILTER_MODE", " DNS-strict "), "");
+	assert_int_equal(options.filter_mode, FILTER_DNS_STRICT);
+	assert_string_equal(error_of("FILTER_MODE", "dns"), "");
+	assert_int_equal(options.filter_mode, FILTER_DNS);
+	assert_int_equal(options.https_mode_dns, HTTPS_DNS_LISTED);
+	assert_int_equal(options.dns_blocked_answer, DNS_BLOCKED_NXDOMAIN);
+	assert_true(options.dns_hardening);
+	assert_string_equal(error_of("DNS_HARDENING", "on"), "");
+	assert_false(options.dns_hardening);            /* only true is, as there */
+	assert_string_equal(error_of("DNS_RATE_QPS", "-1"), "");
+	assert_int_equal(options.dns_rate_qps, 50);
+	assert_int_equal(options.warning_count, 1);
 }
 
 static void port_lists_are_sorted_and_joined(void **state)
@@ -452,6 +468,7 @@ int main(void)
 		test(another_programs_variables_are_not_read),
 		test(what_is_not_built_yet_is_named_with_what_to_do),
 		test(settings_that_ask_for_nothing_new_are_fine),
+		test(the_modes_and_what_is_done_about_dns_are_read),
 		test(port_lists_are_sorted_and_joined),
 		test(what_is_no_port_list_is_refused),
 		test(help_has_a_row_for_every_flag),

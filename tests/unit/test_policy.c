@@ -102,6 +102,81 @@ static void a_quoted_null_is_a_name_and_windows_line_ends_are_fine(void **state)
 	policy_free(policy);
 }
 
+static void a_name_opens_every_port_or_those_it_names(void **state)
+{
+	struct policy *policy = parse("allowlist:\n  domains:\n"
+				      "    - all.example\n"
+				      "    - git.example:22\n"
+				      "    - 'udp/*.voip.example:10000-20000'\n"
+				      "    - sip.voip.example:UDP/5060\n"
+				      "    - tcp/tcp.example\n"
+				      "    - twice.example:443\n"
+				      "    - twice.example:80\n"
+				      "    - twice.example:81-90\n"
+				      "    - open.example:443\n"
+				      "    - open.example\n"
+				      "    - open.example:udp/53\n");
+	static const struct {
+		const char *name;
+		uint8_t protocol;
+		uint16_t port;
+		bool opens;
+	} all[] = {
+		{ "all.example", IPPROTO_TCP, 1, true },
+		{ "all.example", IPPROTO_UDP, 65535, true },
+		{ "git.example", IPPROTO_TCP, 22, true },
+		{ "git.example", IPPROTO_UDP, 22, false },
+		{ "git.example", IPPROTO_TCP, 23, false },
+		{ "a.git.example", IPPROTO_TCP, 22, false },
+		{ "a.voip.example", IPPROTO_UDP, 10000, true },
+		{ "a.voip.example", IPPROTO_UDP, 20001, false },
+		{ "a.voip.example", IPPROTO_TCP, 10000, false },
+		{ "sip.voip.example", IPPROTO_UDP, 5060, true },
+		{ "sip.voip.example", IPPROTO_UDP, 10001, true },
+		{ "tcp.example", IPPROTO_TCP, 9, true },
+		{ "tcp.example", IPPROTO_UDP, 9, false },
+		{ "twice.example", IPPROTO_TCP, 90, true },
+		{ "twice.example", IPPROTO_TCP, 443, true },
+		{ "twice.example", IPPROTO_TCP, 91, false },
+		{ "open.example", IPPROTO_TCP, 9, true },
+		{ "other.example", IPPROTO_TCP, 443, false },
+	};
+	struct policy_opens opens;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!policy_match_port(policy, str_of(all[i].name), all[i].protocol,
+				       all[i].port) == all[i].opens)
+			fail_msg("%s %u %u", all[i].name, all[i].protocol, all[i].port);
+	assert_non_null(policy_match_name(policy, STR("git.example")));
+	assert_true(policy_opens(policy, STR("all.example"), &opens) && opens.all);
+	assert_true(policy_opens(policy, STR("open.example"), &opens) && opens.all);
+	assert_false(policy_opens(policy, STR("other.example"), &opens));
+	assert_true(policy_opens(policy, STR("twice.example"), &opens) && !opens.all);
+	assert_int_equal(opens.count, 2);       /* 80-90 have become one */
+	assert_int_equal(opens.ports[0].first, 80);
+	assert_int_equal(opens.ports[0].last, 90);
+	assert_true(policy_opens(policy, STR("sip.voip.example"), &opens) && opens.count == 2);
+	policy_free(policy);
+}
+
+static void more_ports_than_a_name_can_have_are_an_error(void **state)
+{
+	struct policy *policy;
+	struct policy_error error;
+	char text[1024] = "";
+
+	(void)state;
+	for (unsigned i = 0; i < POLICY_PORTS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "a.example:%u,",
+			 2 * i + 1);
+	assert_int_equal(policy_from_lists(NULL, text, &policy, &error), 0);
+	policy_free(policy);
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "a.example:99");
+	assert_int_equal(policy_from_lists(NULL, text, &policy, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "more than 16 ports"));
+}
+
 /* The text, where the mistake is, and a part of what must be said about it. */
 static const struct bad {
 	const char *text;
@@ -113,7 +188,16 @@ static const struct bad {
 	{ "allowlist:\n  domains: [ *foo ]\n", 2, 14, "domain", "'*foo' begins with '*'" },
 	{ "allowlist:\n  domains:\n    - exa mple\n", 3, 7, "domain",
 	  "allowlist.domains: 'exa mple' is not a host name: there is a blank" },
-	{ "allowlist:\n  domains:\n    - a.com:443\n", 3, 7, "domain", "without a port" },
+	{ "allowlist:\n  domains:\n    - a.com:https\n", 3, 7, "domain", "no port from 1" },
+	{ "allowlist:\n  domains:\n    - a.com:0\n", 3, 7, "domain", "no port from 1" },
+	{ "allowlist:\n  domains:\n    - a.com:65536\n", 3, 7, "domain", "no port from 1" },
+	{ "allowlist:\n  domains:\n    - a.com:90-80\n", 3, 7, "domain", "no port from 1" },
+	{ "allowlist:\n  domains:\n    - a.com:80-\n", 3, 7, "domain", "no port from 1" },
+	{ "allowlist:\n  domains:\n    - a.com:tcp/\n", 3, 7, "domain", "no port from 1" },
+	{ "allowlist:\n  domains:\n    - tcp/a.com:tcp/1\n", 3, 7, "domain", "protocol twice" },
+	{ "allowlist:\n  domains:\n    - a:b:22\n", 3, 7, "domain", "a colon in it" },
+	{ "allowlist:\n  domains:\n    - sctp/a.com:22\n", 3, 7, "domain", "no slash" },
+	{ "allowlist:\n  domains:\n    - 1.2.3.4:22\n", 3, 7, "domain", "list of ips" },
 	{ "allowlist:\n  domains:\n    - a.com: 443\n", 3, 7, "domain", "key with a value" },
 	{ "allowlist:\n  domains:\n    - https://a.com/\n", 3, 7, "domain", "is a URL" },
 	{ "allowlist:\n  domains:\n    - 1.2.3.4\n", 3, 7, "domain", "list of ips" },
@@ -339,6 +423,8 @@ int main(void)
 		cmocka_unit_test(the_entries_of_a_file_are_let_through),
 		cmocka_unit_test(empty_files_and_sections_are_an_empty_policy),
 		cmocka_unit_test(a_quoted_null_is_a_name_and_windows_line_ends_are_fine),
+		cmocka_unit_test(a_name_opens_every_port_or_those_it_names),
+		cmocka_unit_test(more_ports_than_a_name_can_have_are_an_error),
 		cmocka_unit_test(a_mistake_is_named_with_its_place_and_the_way_out),
 		cmocka_unit_test(every_prefix_and_every_changed_byte_is_parsed_or_refused),
 		cmocka_unit_test(ranges_are_merged_and_both_their_ends_are_in),

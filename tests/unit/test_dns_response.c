@@ -1,38 +1,31 @@
-/* test_dns_reply.c - which addresses a reply gives to the name that was asked for. */
+/* test_dns_response.c - which records a response gives to the name that was asked for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
 
-#include "proto/dns_reply.h"
+#include "proto/dns.h"
 #include "tests/unit/dns_bytes.h"
+#include "tests/unit/dns_text.h"
 #include "tests/unit/guard.h"
 
 static struct dns_bytes bytes;
-static struct dns_reply reply;
+static struct dns_records records;
 
 static enum parsed parse(const char *name, uint16_t type)
 {
-	memset(&reply, 0, sizeof(reply));
-	return dns_reply_parse(guarded(bytes.data, bytes.len), bytes.len,
-			       (struct str){ name, strlen(name) }, type, &reply);
+	struct dns_question question = { .id = 0x1234, .type = type };
+
+	question.name_len = (uint8_t)dns_name_from_text(str_of(name), question.name);
+	assert_true(question.name_len > 0);
+	memset(&records, 0, sizeof(records));
+	return dns_response_parse(guarded(bytes.data, bytes.len), bytes.len, &question, &records);
 }
 
-/* "192.0.2.1 192.0.2.2" */
-static const char *addrs(int family)
+static const char *addrs(void)
 {
-	static char text[DNS_REPLY_ADDRS_MAX * 48];
-
-	text[0] = '\0';
-	for (unsigned i = 0; i < reply.count; i++) {
-		char one[INET6_ADDRSTRLEN];
-
-		inet_ntop(family, reply.addrs[i], one, sizeof(one));
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
-			 one);
-	}
-	return text;
+	return dns_addrs_text(&records);
 }
 
 static void begin(const char *name)
@@ -47,12 +40,12 @@ static void addresses_of_the_name_are_read_with_their_least_ttl(void **state)
 	dns_a(&bytes, "a.test", 300, "192.0.2.1");
 	dns_a(&bytes, "@", 60, "192.0.2.2");
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_string_equal(addrs(AF_INET), "192.0.2.1 192.0.2.2");
-	assert_int_equal(reply.ttl_s, 60);
+	assert_string_equal(addrs(), "192.0.2.1 192.0.2.2");
+	assert_int_equal(records.ttl_s, 60);
 	dns_begin(&bytes, 0x8180, "a.test", DNS_AAAA);
 	dns_aaaa(&bytes, "@", 7, "2001:db8::1");
 	assert_int_equal(parse("a.test", DNS_TYPE_AAAA), PARSED_OK);
-	assert_string_equal(addrs(AF_INET6), "2001:db8::1");
+	assert_string_equal(addrs(), "2001:db8::1");
 }
 
 static void other_owners_types_and_sections_are_ignored(void **state)
@@ -68,7 +61,7 @@ static void other_owners_types_and_sections_are_ignored(void **state)
 	dns_record(&bytes, DNS_AUTHORITY, "a.test", DNS_A, 300, "\306\63\144\102", 4);
 	dns_record(&bytes, DNS_ADDITIONAL, "a.test", DNS_A, 300, "\306\63\144\103", 4);
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_string_equal(addrs(AF_INET), "192.0.2.1");
+	assert_string_equal(addrs(), "192.0.2.1");
 }
 
 static void a_chain_is_followed_in_any_order_and_owns_the_addresses(void **state)
@@ -82,13 +75,13 @@ static void a_chain_is_followed_in_any_order_and_owns_the_addresses(void **state
 	dns_cname(&bytes, "x.test", 1, "y.test");
 	dns_cname(&bytes, "A.test", 90, "B.test");
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_string_equal(addrs(AF_INET), "192.0.2.3");
-	assert_int_equal(reply.ttl_s, 20);
+	assert_string_equal(addrs(), "192.0.2.3");
+	assert_int_equal(records.ttl_s, 20);
 }
 
 static void chain_of(unsigned links)
 {
-	char from[16], to[16];
+	char from[20], to[20] = "";
 
 	begin("n0.test");
 	for (unsigned i = 0; i < links; i++) {
@@ -104,7 +97,7 @@ static void chains_of_twelve_are_followed_longer_ones_are_bad(void **state)
 	(void)state;
 	chain_of(12);
 	assert_int_equal(parse("n0.test", DNS_TYPE_A), PARSED_OK);
-	assert_int_equal(reply.count, 1);
+	assert_int_equal(records.count, 1);
 	chain_of(13);
 	assert_int_equal(parse("n0.test", DNS_TYPE_A), PARSED_BAD);
 	chain_of(100);
@@ -124,31 +117,41 @@ static void chains_that_go_round_are_bad(void **state)
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
 }
 
-static void only_a_reply_to_this_very_question_matches(void **state)
+static enum dns_match match(const char *name, uint16_t type, uint16_t id)
 {
-	struct str name = STR("a.test");
+	struct dns_question question = { .id = id, .type = type };
 
+	question.name_len = (uint8_t)dns_name_from_text(str_of(name), question.name);
+	return dns_response_match(guarded(bytes.data, bytes.len), bytes.len, &question);
+}
+
+static void only_a_response_to_this_very_question_matches(void **state)
+{
 	(void)state;
 	begin("a.test");
 	dns_a(&bytes, "@", 300, "192.0.2.1");
-	assert_true(dns_reply_matches(bytes.data, bytes.len, name));
-	assert_false(dns_reply_matches(bytes.data, bytes.len, STR("b.test")));
-	assert_false(dns_reply_matches(bytes.data, bytes.len, STR("a.tes")));
-	begin("A.test");
-	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_YES);
+	assert_int_equal(match("A.test", DNS_A, 0x1234), DNS_MATCH_CASE);
+	assert_int_equal(match("a.test", DNS_A, 0x1235), DNS_MATCH_NO);
+	assert_int_equal(match("a.test", DNS_AAAA, 0x1234), DNS_MATCH_NO);
+	assert_int_equal(match("b.test", DNS_A, 0x1234), DNS_MATCH_NO);
+	assert_int_equal(match("a.tes", DNS_A, 0x1234), DNS_MATCH_NO);
+	assert_int_equal(match("a.test.a", DNS_A, 0x1234), DNS_MATCH_NO);
 	dns_begin(&bytes, 0x0100, "a.test", DNS_A);             /* a question */
-	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_NO);
 	dns_begin(&bytes, 0xa180, "a.test", DNS_A);             /* opcode 4 */
-	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
-	dns_begin(&bytes, 0x8180, "a.test", DNS_TXT);
-	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_NO);
 	begin("a.test");
 	bytes.data[5] = 0;                                      /* no question */
-	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
+	assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_NO);
+	bytes.data[5] = 2;
+	assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_NO);
 	begin("a.test");
 	bytes.data[bytes.len - 1] = 3;                          /* class CHAOS */
-	assert_false(dns_reply_matches(bytes.data, bytes.len, name));
-	assert_false(dns_reply_matches(bytes.data, 0, name));
+	assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_NO);
+	begin("a.test");
+	for (bytes.len--; bytes.len > 0; bytes.len--)
+		assert_int_equal(match("a.test", DNS_A, 0x1234), DNS_MATCH_NO);
 }
 
 static void the_type_must_be_the_one_asked_for(void **state)
@@ -159,12 +162,15 @@ static void the_type_must_be_the_one_asked_for(void **state)
 	assert_int_equal(parse("a.test", DNS_TYPE_AAAA), PARSED_BAD);
 }
 
-static void a_cut_reply_is_bad(void **state)
+static void a_cut_response_says_so_and_nothing_else(void **state)
 {
 	(void)state;
 	dns_begin(&bytes, 0x8380, "a.test", DNS_A);
 	dns_a(&bytes, "@", 300, "192.0.2.1");
-	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_true(records.cut);
+	assert_int_equal(records.count, 0);
+	assert_string_equal(addrs(), "");
 }
 
 static void an_address_of_a_wrong_length_is_bad(void **state)
@@ -178,9 +184,9 @@ static void an_address_of_a_wrong_length_is_bad(void **state)
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
 }
 
-static void pointers_that_do_not_go_back_lead_nowhere(void **state)
+static void pointers_that_do_not_go_back_or_into_the_header_are_bad(void **state)
 {
-	static const uint8_t targets[] = { 0x18 /* itself */, 0x1a /* ahead */, 0xff };
+	static const uint8_t targets[] = { 0x18 /* itself */, 0x1a /* ahead */, 0xff, 0, 11 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(targets); i++) {
@@ -188,8 +194,7 @@ static void pointers_that_do_not_go_back_lead_nowhere(void **state)
 		assert_int_equal(bytes.len, 0x18);
 		dns_a(&bytes, "@", 300, "192.0.2.1");
 		bytes.data[0x19] = targets[i];
-		assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-		assert_int_equal(reply.count, 0);
+		assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_BAD);
 	}
 }
 
@@ -201,12 +206,12 @@ static void thousands_of_addresses_are_cut_and_doubles_count_once(void **state)
 		dns_record(&bytes, DNS_ANSWER, "@", DNS_A, 300,
 			   (uint8_t[]){ 10, 0, (uint8_t)(i >> 8), (uint8_t)i }, 4);
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_int_equal(reply.count, DNS_REPLY_ADDRS_MAX);
+	assert_int_equal(records.count, DNS_ADDRS_MAX);
 	begin("a.test");
 	for (unsigned i = 0; i < 3; i++)
 		dns_a(&bytes, "@", 300, "192.0.2.1");
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_int_equal(reply.count, 1);
+	assert_int_equal(records.count, 1);
 }
 
 static void a_ttl_with_the_high_bit_is_zero(void **state)
@@ -215,8 +220,8 @@ static void a_ttl_with_the_high_bit_is_zero(void **state)
 	begin("a.test");
 	dns_a(&bytes, "@", UINT32_MAX, "192.0.2.1");
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_true(reply.has_ttl);
-	assert_int_equal(reply.ttl_s, 0);
+	assert_true(records.has_ttl);
+	assert_int_equal(records.ttl_s, 0);
 }
 
 static void no_holds_for_as_long_as_the_soa_says(void **state)
@@ -226,20 +231,20 @@ static void no_holds_for_as_long_as_the_soa_says(void **state)
 	dns_a(&bytes, "@", 300, "192.0.2.1");                   /* not of a name that is not */
 	dns_soa(&bytes, 900, 20);
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_int_equal(reply.rcode, 3);
-	assert_int_equal(reply.count, 0);
-	assert_true(reply.has_ttl);
-	assert_int_equal(reply.ttl_s, 20);
+	assert_int_equal(records.rcode, 3);
+	assert_int_equal(records.count, 0);
+	assert_true(records.has_ttl);
+	assert_int_equal(records.ttl_s, 20);
 	begin("a.test");
 	dns_soa(&bytes, 10, 20);
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_int_equal(reply.ttl_s, 10);
+	assert_int_equal(records.ttl_s, 10);
 	begin("a.test");
 	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
-	assert_false(reply.has_ttl);
+	assert_false(records.has_ttl);
 }
 
-static void every_prefix_of_a_reply_is_bad(void **state)
+static void every_prefix_of_a_response_is_bad(void **state)
 {
 	(void)state;
 	begin("a.test");
@@ -267,7 +272,7 @@ static void every_change_of_a_byte_is_survived(void **state)
 		for (unsigned value = 0; value < 256; value++) {
 			bytes.data[at] = (uint8_t)value;
 			(void)parse("a.test", DNS_TYPE_A);
-			assert_true(reply.count <= 1);
+			assert_true(records.count <= 1);
 		}
 		bytes.data[at] = was;
 	}
@@ -284,7 +289,7 @@ static void names_of_the_longest_kind_are_compared_whole(void **state)
 	begin(name);
 	dns_a(&bytes, name, 300, "192.0.2.1");
 	assert_int_equal(parse(name, DNS_TYPE_A), PARSED_OK);
-	assert_int_equal(reply.count, 1);
+	assert_int_equal(records.count, 1);
 	name[252] = 'b';
 	assert_int_equal(parse(name, DNS_TYPE_A), PARSED_BAD);
 }
@@ -297,15 +302,15 @@ int main(void)
 		cmocka_unit_test(a_chain_is_followed_in_any_order_and_owns_the_addresses),
 		cmocka_unit_test(chains_of_twelve_are_followed_longer_ones_are_bad),
 		cmocka_unit_test(chains_that_go_round_are_bad),
-		cmocka_unit_test(only_a_reply_to_this_very_question_matches),
+		cmocka_unit_test(only_a_response_to_this_very_question_matches),
 		cmocka_unit_test(the_type_must_be_the_one_asked_for),
-		cmocka_unit_test(a_cut_reply_is_bad),
+		cmocka_unit_test(a_cut_response_says_so_and_nothing_else),
 		cmocka_unit_test(an_address_of_a_wrong_length_is_bad),
-		cmocka_unit_test(pointers_that_do_not_go_back_lead_nowhere),
+		cmocka_unit_test(pointers_that_do_not_go_back_or_into_the_header_are_bad),
 		cmocka_unit_test(thousands_of_addresses_are_cut_and_doubles_count_once),
 		cmocka_unit_test(a_ttl_with_the_high_bit_is_zero),
 		cmocka_unit_test(no_holds_for_as_long_as_the_soa_says),
-		cmocka_unit_test(every_prefix_of_a_reply_is_bad),
+		cmocka_unit_test(every_prefix_of_a_response_is_bad),
 		cmocka_unit_test(every_change_of_a_byte_is_survived),
 		cmocka_unit_test(names_of_the_longest_kind_are_compared_whole),
 	};

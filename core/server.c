@@ -1,0 +1,77 @@
+/* server.c - a DNS server that we ask, and how it fares. */
+#include "core/server.h"
+
+#include <stdio.h>
+
+enum { CASE_LOST_MAX = 3 };
+
+void servers_init(struct servers *servers, const struct upstreams *upstreams, unsigned first_index)
+{
+	char addr[ADDR_TEXT_MAX];
+
+	memset(servers, 0, sizeof(*servers));
+	servers->count = upstreams->count;
+	for (unsigned i = 0; i < upstreams->count; i++) {
+		struct server *server = &servers->all[i];
+
+		server->addr = upstreams->addrs[i];
+		server->tls = upstreams->tls[i];
+		server->index = (uint8_t)(first_index + i);
+		server->set_size = (uint8_t)upstreams->count;
+		snprintf(server->text, sizeof(server->text), "%s%s",
+			 server->tls.on ? "tls://" : "", addr_format(&server->addr, addr));
+	}
+}
+
+void servers_order(struct servers *servers, uint8_t order[UPSTREAMS_MAX])
+{
+	unsigned alive = 0, dead = 0;
+	uint8_t last[UPSTREAMS_MAX];
+
+	for (unsigned i = 0; i < servers->count; i++) {
+		if (atomic_load_explicit(&servers->all[i].dead, memory_order_relaxed))
+			last[dead++] = (uint8_t)i;
+		else
+			order[alive++] = (uint8_t)i;
+	}
+	memcpy(order + alive, last, dead);
+}
+
+void server_heard(struct server *server, uint64_t now_ms)
+{
+	/* Written only when it changes: all workers read the line. */
+	if (atomic_load_explicit(&server->heard_ms, memory_order_relaxed) != now_ms)
+		atomic_store_explicit(&server->heard_ms, now_ms, memory_order_relaxed);
+	if (atomic_load_explicit(&server->dead, memory_order_relaxed))
+		atomic_store_explicit(&server->dead, false, memory_order_relaxed);
+}
+
+void server_silent(struct server *server, uint64_t asked_ms, uint64_t now_ms)
+{
+	if (atomic_load_explicit(&server->heard_ms, memory_order_relaxed) < asked_ms)
+		server_refused(server, now_ms);
+}
+
+void server_refused(struct server *server, uint64_t now_ms)
+{
+	if (atomic_exchange_explicit(&server->dead, true, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&server->probe_at_ms, now_ms + SERVER_PROBE_MS,
+			      memory_order_relaxed);
+}
+
+bool server_wants_probe(struct server *server, uint64_t now_ms)
+{
+	uint64_t at = atomic_load_explicit(&server->probe_at_ms, memory_order_relaxed);
+
+	return atomic_load_explicit(&server->dead, memory_order_relaxed) && now_ms >= at &&
+	       atomic_compare_exchange_strong_explicit(&server->probe_at_ms, &at,
+						       now_ms + SERVER_PROBE_MS,
+						       memory_order_relaxed, memory_order_relaxed);
+}
+
+bool server_takes_case(const struct server *server)
+{
+	return atomic_load_explicit(&server->echoes_case, memory_order_relaxed) ||
+	       atomic_load_explicit(&server->case_lost, memory_order_relaxed) < CASE_LOST_MAX;
+}

@@ -1,0 +1,55 @@
+/* server.h - a DNS server that we ask: where it is, and how it fares with all workers.
+ *
+ * A server that let a question's time pass without any answer, or that refuses us, is dead until it
+ * answers something: it is asked after the others, and now and then beside them, so that it is
+ * found alive again at nobody's cost. */
+#ifndef CORE_SERVER_H
+#define CORE_SERVER_H
+
+#include <stdatomic.h>
+
+#include "core/resolv_conf.h"
+
+enum {
+	SERVER_PROBE_MS = 5 * 1000,     /* between two questions to one that is dead */
+	SERVER_TEXT_MAX = ADDR_TEXT_MAX + 8,
+	SERVERS_MAX = 2 * UPSTREAMS_MAX, /* of both sets */
+};
+
+struct server {
+	union addr addr;
+	struct upstream_tls tls;
+	uint8_t index;                  /* among the servers of all sets */
+	uint8_t set_size;
+	char text[SERVER_TEXT_MAX];     /* "1.1.1.1:53", "tls://1.1.1.1:853" */
+	_Atomic uint64_t heard_ms;      /* its last answer to one of us, whatever it said */
+	_Atomic uint64_t probe_at_ms;
+	atomic_bool dead;
+	atomic_bool echoes_case;        /* it has sent a name back as it was asked */
+	_Atomic unsigned case_lost;     /* times it has not, but answered in lower case */
+	atomic_bool no_edns;            /* it answers without EDNS only */
+};
+
+struct servers {
+	unsigned count;
+	struct server all[UPSTREAMS_MAX];
+};
+
+/* first_index: of the set's servers; each set has UPSTREAMS_MAX to itself. */
+void servers_init(struct servers *servers, const struct upstreams *upstreams, unsigned first_index);
+
+/* Whom to ask first, second ...: as configured, the dead ones last. */
+void servers_order(struct servers *servers, uint8_t order[UPSTREAMS_MAX]);
+
+/* It answered. */
+void server_heard(struct server *server, uint64_t now_ms);
+/* What was asked at asked_ms had its time: dead unless it has answered others since. */
+void server_silent(struct server *server, uint64_t asked_ms, uint64_t now_ms);
+void server_refused(struct server *server, uint64_t now_ms);
+/* Shall the caller ask a dead one too?  True for one of all in SERVER_PROBE_MS. */
+bool server_wants_probe(struct server *server, uint64_t now_ms);
+
+/* Does it take names with random case?  Until it has proven not to. */
+bool server_takes_case(const struct server *server);
+
+#endif
