@@ -7,7 +7,7 @@
     dns.set("broken.test", rcode="SERVFAIL")
     dns.set("silent.test", drop=True)
     dns.set("hostile.test", raw=lambda query: b"any bytes")
-    dns.set("forged.test", script=lambda query, send: send(b"...", source="198.51.100.66"))
+    dns.set("forged.test", script=lambda query, send, transport: send(b"...", "198.51.100.66"))
 A script sends what it likes, as often as it likes; by UDP also from another address or port.
 Names can begin with "*.", and "*" is any; an unknown name is NXDOMAIN. Every question is kept in
 dns.questions."""
@@ -136,7 +136,7 @@ class FakeDns:
             self.internet.changed.notify_all()
         entry = self.lookup(name)
         if entry and entry.script:
-            entry.script(bytes(wire), send)
+            entry.script(bytes(wire), send, transport)
             return
         edns = struct.unpack_from("!H", wire, 10)[0] > 0
         answer, delay = self.answer(wire, 65535 if transport == "tcp" else 1232 if edns else 512)

@@ -193,7 +193,7 @@ def test_a_hundred_equal_questions_at_once_are_one_upstream(net, dns, workers):
 
 def forger(*answers):
     """Each makes (bytes, source) of a question; all are sent, and then the good one."""
-    def script(wire, send_):
+    def script(wire, send_, _transport):
         for make in answers:
             forged, source = make(wire)
             send_(forged, source)
@@ -241,7 +241,7 @@ def test_forged_answers_are_not_believed_and_do_no_harm(net, dns, how):
 
 
 def test_a_storm_of_guesses_is_not_believed(net, dns):
-    def storm(wire, send_):
+    def storm(wire, send_, _transport):
         for guess in range(4000):
             send_(struct.pack("!H", guess * 13 & 0xffff) + bad(wire)[2:12] +
                   wire[12:26].lower() + bad(wire)[26:])
