@@ -19,7 +19,8 @@ FOLDER = os.environ.get("RINGFENCE_CORPUS", os.path.join(ROOT, "..", "shared", "
 MANY = {"DNS_RATE_QPS": 100000, "DNS_RATE_BURST": 100000, "DNS_WILDCARD_QPS": 0}
 FORMERR, NXDOMAIN, NOTIMP, REFUSED = 1, 3, 4, 5
 MUST = {                                # which answers are right; None: silence
-    "formerr": {FORMERR}, "formerr-or-drop": {FORMERR, None}, "formerr-or-refuse": {FORMERR, REFUSED},
+    "formerr": {FORMERR}, "formerr-or-drop": {FORMERR, None},
+    "formerr-or-refuse": {FORMERR, REFUSED},
     "refuse": {REFUSED}, "notimp-or-refuse": {NOTIMP, REFUSED}, "drop": {None},
 }
 GOOD = "203.0.113.99"                   # what follows an answer that is to be ignored
