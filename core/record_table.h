@@ -12,9 +12,10 @@
 #include "core/records.h"
 
 /* Set-associative, as CPU caches are: a name and type may be in one of RECORD_WAYS places, and when
- * all are taken one goes: one whose time is over, else one that says "no", else one that nobody
- * has asked for again, else the one not used for longest.  So the table never grows, and a flood of
- * names costs names in use nothing.  Beyond RECORD_BYTES_MAX each new entry takes others away (security.md 3.4). */
+ * all are taken one goes: one whose time is over, else one that says "no", else one that nobody has
+ * asked for again, else the one not used for longest.  So the table never grows, and a flood of
+ * names costs names in use nothing.  Beyond RECORD_BYTES_MAX each new entry takes others away
+ * (security.md 3.4). */
 enum {
 	RECORD_SETS = 1024,             /* a power of two */
 	RECORD_WAYS = 8,
