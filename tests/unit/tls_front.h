@@ -14,7 +14,7 @@ struct tls_front {
 	SSL_CTX *context;
 	int listener;
 	uint16_t port, to_port;
-	bool close_conns;               /* after each answer */
+	atomic_bool close_conns;        /* after each answer */
 	pthread_t thread, conns[TLS_FRONT_CONNS];
 	_Atomic unsigned conn_count, shaken;
 };
