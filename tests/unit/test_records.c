@@ -113,6 +113,22 @@ static void no_such_name_keeps_its_rcode_and_its_soa(void **state)
 	world_end(&world);
 }
 
+static void names_of_tor_are_not_told_to_dns(void **state)
+{
+	struct world world;
+	struct client client;
+	struct waiter waiter;
+
+	(void)state;
+	world_begin(&world, 0);
+	assert_false(get(&world, &client, "secret.onion", DNS_TYPE_A));
+	assert_int_equal(client.last.rcode, DNS_RCODE_NXDOMAIN);
+	assert_false(lookup(&world, "another.secret.onion", &waiter));
+	assert_false(waiter.failed);
+	assert_int_equal(dns_server_total(server), 0);
+	world_end(&world);
+}
+
 static void a_failure_says_what_the_server_said(void **state)
 {
 	struct world world;
@@ -296,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		resolver_test(records_say_who_said_them_and_how_long_it_took),
 		resolver_test(no_such_name_keeps_its_rcode_and_its_soa),
+		resolver_test(names_of_tor_are_not_told_to_dns),
 		resolver_test(a_failure_says_what_the_server_said),
 		resolver_test(what_a_client_was_given_may_be_dialled),
 		resolver_test(a_hundred_clients_are_one_question),
