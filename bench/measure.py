@@ -155,6 +155,16 @@ class Meter:
             return self.word + os.path.join(self.path, self.file)
         return "pids:" + ",".join(str(one) for one in family(pid))
 
+    def seconds(self):
+        """CPU time so far, 0 without a control group."""
+        if not self.path:
+            return 0
+        with open(os.path.join(self.path, self.file)) as file:
+            words = file.read().split()
+        if self.word == "nsfile:":
+            return int(words[0]) / 1e9
+        return int(words[words.index("usage_usec") + 1]) / 1e6
+
     def close(self):
         deadline = time.monotonic() + 5
         while self.path and time.monotonic() < deadline:

@@ -86,6 +86,22 @@ static int add_chain(struct batch *batch, const struct chain *chain)
 	return 0;
 }
 
+/* One that is there already: the closed door's drops, that of dns mode does not. */
+static int set_policy(struct batch *batch, const struct chain *chain)
+{
+	struct nlmsghdr *message;
+
+	if (!chain->type)
+		return 0;
+	message = batch_add(batch, NFT_MSG_NEWCHAIN, 0, "policy of the chain", chain->name);
+	if (!message)
+		return -ENOMEM;
+	mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, NFT_TABLE);
+	mnl_attr_put_strz(message, NFTA_CHAIN_NAME, chain->name);
+	mnl_attr_put_u32(message, NFTA_CHAIN_POLICY, htonl(chain->policy));
+	return 0;
+}
+
 static int add_rules(struct batch *batch, const struct table *table)
 {
 	for (unsigned i = 0; i < table->rule_count; i++) {
@@ -228,9 +244,12 @@ static int swap_rules(struct nft *nft, const struct table *table, uint32_t *gene
 
 	if (err == 0)
 		err = remove_old(nft, table, &batch);
-	for (unsigned i = 0; err == 0 && i < table->chain_count; i++)
-		if (!is_among(table->chains[i].name, nft->chains, nft->chain_count))
-			err = add_chain(&batch, &table->chains[i]);
+	for (unsigned i = 0; err == 0 && i < table->chain_count; i++) {
+		const struct chain *chain = &table->chains[i];
+		bool is_there = is_among(chain->name, nft->chains, nft->chain_count);
+
+		err = is_there ? set_policy(&batch, chain) : add_chain(&batch, chain);
+	}
 	if (err == 0)
 		err = add_rules(&batch, table);
 	err = transaction_end(nft, &batch, err);

@@ -9,6 +9,7 @@ enum {
 	TTL_AT = 6, DATA_LEN_AT = 10,   /* in a record of ours */
 	SOA_DATA_LEN = 22,              /* with the root for both names */
 	OPTION_ERROR = 15,              /* RFC 8914 */
+	OPTION_LEN = 6,                 /* without its text */
 	EXTENDED_RCODE_SHIFT = 4,
 };
 
@@ -25,19 +26,16 @@ static void write_opt(struct dns_writer *writer, const struct dns_query *query, 
 {
 	size_t text_len = text.len < DNS_ERROR_TEXT_MAX ? text.len : DNS_ERROR_TEXT_MAX;
 	bool has_error = error != DNS_ERROR_NONE;
+	uint8_t opt[DNS_OPT_LEN + OPTION_LEN] = {
+		0, 0, DNS_TYPE_OPT, DNS_UDP_MAX >> 8, DNS_UDP_MAX & 0xff,
+		(uint8_t)(rcode >> EXTENDED_RCODE_SHIFT), 0, query->dnssec_ok ? 0x80 : 0, 0,
+		0, has_error ? (uint8_t)(OPTION_LEN + text_len) : 0,
+		0, OPTION_ERROR, 0, (uint8_t)(2 + text_len),
+		(uint8_t)(error >> 8), (uint8_t)error,
+	};
 
-	write_bytes(writer, "", 1);
-	write_u16(writer, DNS_TYPE_OPT);
-	write_u16(writer, DNS_UDP_MAX);
-	write_u16(writer, rcode >> EXTENDED_RCODE_SHIFT << 8);
-	write_u16(writer, query->dnssec_ok ? 0x8000 : 0);
-	write_u16(writer, has_error ? (unsigned)(6 + text_len) : 0);
-	if (!has_error)
-		return;
-	write_u16(writer, OPTION_ERROR);
-	write_u16(writer, (unsigned)(2 + text_len));
-	write_u16(writer, error);
-	if (text_len > 0)
+	write_bytes(writer, opt, has_error ? sizeof(opt) : DNS_OPT_LEN);
+	if (has_error && text_len > 0)
 		write_bytes(writer, text.at, text_len);
 }
 
@@ -65,6 +63,7 @@ size_t dns_answer_build(const struct dns_query *query, const struct dns_records 
 	bool fits = len + opt_len <= limit;
 	struct dns_writer writer = { .data = out, .size = DNS_ANSWER_MAX };
 
+	assert(!records->cut);
 	assert(query->wire_len > 0 && query->type == records->type);
 	assert(records->message[question_len - 5] == 0);        /* a name of the same length */
 	if (!fits)

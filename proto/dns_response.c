@@ -164,8 +164,9 @@ static enum dns_data add_record(struct response *response, const struct sent *se
 }
 
 /* RFC 9460 2.2: all of them, or none. */
-static void drop_all(struct dns_records *records)
+static void drop_all(struct dns_records *records, uint32_t chain_ttl_s)
 {
+	records->ttl_s = chain_ttl_s;
 	records->left_out = (uint16_t)(records->left_out + records->count + 1);
 	records->count = 0;
 	records->len = records->end_at = records->answers_at;
@@ -177,6 +178,7 @@ static bool read_records(struct response *response, size_t at)
 {
 	struct dns_records *records = response->records;
 	bool is_svcb = records->type == DNS_TYPE_SVCB || records->type == DNS_TYPE_HTTPS;
+	uint32_t chain_ttl_s = records->ttl_s;
 	unsigned looked_at = 0;
 	struct sent sent = { 0 };
 
@@ -192,7 +194,7 @@ static bool read_records(struct response *response, size_t at)
 		else
 			records->left_out++;
 		if (data == DNS_DATA_BAD && is_svcb) {
-			drop_all(records);
+			drop_all(records, chain_ttl_s);
 			return true;
 		}
 		if (data == DNS_DATA_BAD)
@@ -280,6 +282,16 @@ static bool read_sections(struct response *response, size_t at)
 	       read_authorities(response, &at) && read_additionals(response, &at);
 }
 
+/* A failure: the question is all that is left. */
+static void drop_records(struct dns_records *records, size_t question_end)
+{
+	memset(records->message + DNS_ANSWERS, 0, 4);
+	records->len = records->answers_at = records->end_at = (uint16_t)question_end;
+	records->count = records->left_out = records->links = 0;
+	records->ttl_s = 0;
+	records->has_ttl = false;
+}
+
 enum parsed dns_response_parse(const uint8_t *data, size_t len,
 			       const struct dns_question *question, struct dns_records *records)
 {
@@ -307,10 +319,7 @@ enum parsed dns_response_parse(const uint8_t *data, size_t len,
 	if (!read_sections(&response, at + 4))
 		return PARSED_BAD;
 	if (records->rcode != DNS_RCODE_NONE && records->rcode != DNS_RCODE_NXDOMAIN) {
-		uint16_t rcode = records->rcode;
-
-		dns_records_start(records, response.name.wire, response.name.len, question->type);
-		records->rcode = rcode;
+		drop_records(records, at + 4);
 		return PARSED_OK;
 	}
 	records->has_ttl |= records->count > 0;

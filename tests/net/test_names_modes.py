@@ -9,6 +9,7 @@ import pytest
 from dnsstub import DnsClient, question
 from internet import ATTACKER, ATTACKER6, ORIGIN, ORIGIN6
 from ringfence import binary, until
+from test_healthcheck_filter import check
 
 STRICT = {"FILTER_MODE": "dns-strict"}
 CLOSED = "REFUSED", "UNREACHABLE"       # RST to the SYN, or ICMP
@@ -17,10 +18,6 @@ CLOSED = "REFUSED", "UNREACHABLE"       # RST to the SYN, or ICMP
 @pytest.fixture
 def dns(net):
     return DnsClient(net.client)
-
-
-def healthcheck(net):
-    return net.client.run(binary(), "healthcheck", env={"POLICY_PATH": net.policy_path})
 
 
 def test_strict_opens_what_an_answer_gave_for_any_protocol_and_nothing_before(net, dns):
@@ -145,7 +142,7 @@ def test_the_mode_is_told_and_healthy_and_its_rules_are_printed(net, mode):
         assert net.ringfence.events(event)[0]["mode"] == mode
     assert net.ringfence.events("dns.listen")[0]["udp"] == 53
     assert bool(net.ringfence.events("https.filter_listen")) == (mode == "https")
-    done = healthcheck(net)
+    done = check(net, FILTER_MODE=mode)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = subprocess.run([binary(), "filter", "--print-rules"], capture_output=True, text=True,
                              env={"ALLOWLIST_DOMAINS": "allowed.test", "FILTER_MODE": mode,

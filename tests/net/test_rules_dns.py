@@ -190,7 +190,7 @@ def test_secret_questions_leave_to_listed_addresses_only(net, mode, family, kind
 @families
 @pytest.mark.parametrize("kind, port", [(TCP, 80), (TCP, 443), (TCP, 22), (UDP, 443), (UDP, 123)])
 def test_in_dns_mode_everything_else_is_left_alone(net, family, kind, port):
-    net.install("mode=dns", "dns=53")
+    net.tool("drop_all", "mode=dns", "dns=53", "install")
     server = serve(net, net.outside, family, kind, OUTSIDE[family], port)
     ask(net, net.make(net.box, family, kind), kind, (OUTSIDE[family], port), server)
 

@@ -43,9 +43,13 @@ def test_what_is_printed_is_what_nft_lists(net, words):
     assert normal("\n".join(printed)) == normal(net.listing())
 
 
-def test_what_is_printed_is_what_nft_lists_after_the_closed_door(net):
-    assert net.tool("drop_all", ALLOWED, "install") == ["drop_all 0", "install 0"]
-    assert normal("\n".join(net.tool(ALLOWED, "print"))) == normal(net.listing())
+@pytest.mark.parametrize("mode", ["https", "dns", "dns-strict"])
+def test_what_is_printed_is_what_nft_lists_after_the_closed_door(net, mode):
+    words = ALLOWED, f"mode={mode}", "dns=53"
+    assert net.tool("drop_all", *words, "install") == ["drop_all 0", "install 0"]
+    assert normal("\n".join(net.tool(*words, "print"))) == normal(net.listing())
+    assert net.tool(*words, "install", "drop_all", "verify")[-1] == "verify 1"
+    assert "policy drop" in net.listing()
 
 
 def test_a_hundred_thousand_ranges_of_each_family_work(net):

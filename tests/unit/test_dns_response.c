@@ -294,6 +294,138 @@ static void names_of_the_longest_kind_are_compared_whole(void **state)
 	assert_int_equal(parse(name, DNS_TYPE_A), PARSED_BAD);
 }
 
+static void the_chain_is_kept_in_its_order_and_in_lower_case(void **state)
+{
+	char text[DNS_TEXT_MAX];
+	struct dns_record record;
+	uint16_t at = 0;
+
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "c.test", 300, "192.0.2.3");
+	dns_cname(&bytes, "b.test", 20, "C.Test");
+	dns_cname(&bytes, "@", 90, "B.TEST");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_string_equal(dns_records_text(&records),
+			    "a.test 90 CNAME; b.test 20 CNAME; c.test 300 A");
+	assert_int_equal(records.links, 2);
+	assert_true(dns_records_next(&records, &at, &record));
+	dns_records_name(&records, record.data_at, text);
+	assert_string_equal(text, "b.test");
+	assert_memory_equal(records.message + record.data_at, "\1b\4test", 8);
+}
+
+static void a_question_for_the_alias_itself_is_not_followed(void **state)
+{
+	(void)state;
+	dns_begin(&bytes, 0x8180, "a.test", DNS_CNAME);
+	dns_cname(&bytes, "@", 300, "b.test");
+	dns_cname(&bytes, "b.test", 300, "c.test");
+	assert_int_equal(parse("a.test", DNS_TYPE_CNAME), PARSED_OK);
+	assert_string_equal(dns_records_text(&records), "a.test 300 CNAME");
+	assert_int_equal(records.links, 0);
+	assert_int_equal(records.count, 1);
+}
+
+static void a_name_that_grows_by_pointers_is_bad(void **state)
+{
+	(void)state;
+	/* a.a.a...: each record's owner is a label and a pointer to the one before. */
+	begin("a.test");
+	for (unsigned i = 0; i < 200; i++) {
+		size_t owner_at = bytes.len;
+
+		dns_record(&bytes, DNS_ANSWER, "a", DNS_TXT, 1, "\0", 1);
+		/* The owner's empty label becomes a pointer, one byte longer. */
+		memmove(bytes.data + owner_at + 4, bytes.data + owner_at + 3, 11);
+		bytes.len++;
+		bytes.data[owner_at + 2] = (uint8_t)(0xc0 | (owner_at - 15) >> 8);
+		bytes.data[owner_at + 3] = (uint8_t)(owner_at - 15);
+		if (i == 0)
+			bytes.data[owner_at + 2] = 0xc0, bytes.data[owner_at + 3] = 12;
+		assert_int_equal(parse("a.test", DNS_TYPE_A), 8 + 2 * (i + 1) <= 255 ? PARSED_OK :
+				 PARSED_BAD);
+	}
+}
+
+static void a_soa_must_be_of_the_name_or_above_it(void **state)
+{
+	static const struct {
+		const char *owner;
+		bool taken;
+	} all[] = {
+		{ "b.a.test", true }, { "a.test", true }, { "test", true }, { "", true },
+		{ "c.b.a.test", false }, { "x.test", false }, { "est", false }, { "a.tes", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		dns_begin(&bytes, 0x8183, "b.a.test", DNS_A);
+		dns_record(&bytes, DNS_AUTHORITY, all[i].owner, DNS_SOA, 50,
+			   "\0\0aaaabbbbccccdddd\0\0\0\11", 22);
+		assert_int_equal(parse("b.a.test", DNS_TYPE_A), PARSED_OK);
+		assert_int_equal(records.has_ttl, all[i].taken);
+		assert_int_equal(records.ttl_s, all[i].taken ? 9 : 0);
+		assert_int_equal(records.message[9], all[i].taken);
+	}
+}
+
+static void the_longest_chain_of_the_longest_names_fits(void **state)
+{
+	char from[254], to[254];
+
+	(void)state;
+	memset(from, 'a', 253);
+	from[253] = '\0';
+	from[63] = from[127] = from[191] = '.';
+	begin(from);
+	for (unsigned i = 0; i < DNS_CHAIN_MAX; i++) {
+		memcpy(to, from, sizeof(to));
+		to[0] = (char)('b' + i);
+		dns_cname(&bytes, from, 300, to);
+		memcpy(from, to, sizeof(from));
+	}
+	dns_a(&bytes, to, 300, "192.0.2.1");
+	from[0] = 'a';
+	assert_int_equal(parse(from, DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(records.links, DNS_CHAIN_MAX);
+	assert_string_equal(addrs(), "192.0.2.1");
+}
+
+static void a_failure_has_its_whole_rcode_and_no_records(void **state)
+{
+	(void)state;
+	dns_begin(&bytes, 0x8182, "a.test", DNS_A);
+	dns_cname(&bytes, "@", 300, "b.test");
+	dns_soa(&bytes, 5, 5);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(records.rcode, DNS_RCODE_SERVFAIL);
+	assert_false(records.has_ttl);
+	assert_int_equal(records.links, 0);
+	assert_string_equal(dns_records_text(&records), "");
+	assert_memory_equal(records.message + 12, "\1a\4test", 8);
+	begin("a.test");
+	dns_a(&bytes, "@", 300, "192.0.2.1");
+	dns_record(&bytes, DNS_ADDITIONAL, "", DNS_TYPE_OPT, 0x01000000, "", 0);
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	assert_int_equal(records.rcode, DNS_RCODE_BADVERS);
+	assert_int_equal(records.count, 0);
+}
+
+static void a_copy_of_its_size_is_all_there_is(void **state)
+{
+	static struct dns_records copy;
+
+	(void)state;
+	begin("a.test");
+	dns_a(&bytes, "@", 300, "192.0.2.1");
+	assert_int_equal(parse("a.test", DNS_TYPE_A), PARSED_OK);
+	memset(&copy, 0xff, sizeof(copy));
+	memcpy(&copy, &records, dns_records_size(&records));
+	assert_string_equal(dns_addrs_text(&copy), "192.0.2.1");
+	assert_in_range(dns_records_size(&records), 40, 80);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +445,13 @@ int main(void)
 		cmocka_unit_test(every_prefix_of_a_response_is_bad),
 		cmocka_unit_test(every_change_of_a_byte_is_survived),
 		cmocka_unit_test(names_of_the_longest_kind_are_compared_whole),
+		cmocka_unit_test(the_chain_is_kept_in_its_order_and_in_lower_case),
+		cmocka_unit_test(a_question_for_the_alias_itself_is_not_followed),
+		cmocka_unit_test(a_name_that_grows_by_pointers_is_bad),
+		cmocka_unit_test(a_soa_must_be_of_the_name_or_above_it),
+		cmocka_unit_test(the_longest_chain_of_the_longest_names_fits),
+		cmocka_unit_test(a_failure_has_its_whole_rcode_and_no_records),
+		cmocka_unit_test(a_copy_of_its_size_is_all_there_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
