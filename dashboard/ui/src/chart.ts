@@ -21,13 +21,18 @@ export interface ChartOptions {
 	series: Series[];
 	format: (value: number) => string;
 	height?: number;
+	binary?: boolean;               /* axis in steps of 1024 */
 	pick?: (from: number, to: number) => void;
 }
 
-const LEFT = 46, BOTTOM = 18, TOP = 8;
+const LEFT = 56, BOTTOM = 18, TOP = 8;
 
 /* 1, 2, 5, 10, 20 ...: the smallest that the value fits under. */
-function roundUp(value: number): number {
+function roundUp(value: number, binary = false): number {
+	if (binary) {
+		const unit = 1024 ** Math.floor(Math.log(Math.max(value, 1)) / Math.log(1024));
+		return [1, 2, 4, 10, 20, 40, 100, 200, 400, 1024].find(step => step * unit >= value)! * unit;
+	}
 	const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
 	const step = [1, 2, 2.5, 5, 10].find(factor => factor * power >= value) ?? 10;
 	return step * power;
@@ -165,7 +170,8 @@ export class Chart {
 		const totals = this.points.map(point => this.options.kind === "bars"
 			? point.values.reduce<number>((sum, value) => sum + (value ?? 0), 0)
 			: Math.max(0, ...point.values.map(value => value ?? 0)));
-		return roundUp(Math.max(this.options.kind === "bars" ? 4 : 1, ...totals));
+		return roundUp(Math.max(this.options.kind === "bars" ? 4 : 1, ...totals),
+			this.options.binary);
 	}
 
 	private draw(): void {

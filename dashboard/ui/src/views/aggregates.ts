@@ -44,7 +44,7 @@ class AggregatesPage {
 	private readonly latency = new Chart({ label: "Duration of connections", kind: "lines",
 		series: LATENCY, format: duration, height: 104 });
 	private readonly moved = new Chart({ label: "Bytes moved", kind: "bars", series: MOVED,
-		format: bytes, height: 104 });
+		format: bytes, height: 104, binary: true });
 	private readonly words = h("input", { type: "search", class: "input", maxlength: "200",
 		placeholder: "Part of a name or address", "aria-label": "Only keys with", oninput: () => {
 			clearTimeout(this.timer);

@@ -58,13 +58,14 @@ export class Overview {
 	private reading = false;
 	private news = 0;
 
-	constructor(scope: Scope, change: (params: Record<string, string>) => void) {
+	constructor(scope: Scope) {
 		this.chart = new Chart({ label: "Verdicts over time", kind: "bars", series: VERDICT_SERIES,
 			format: compact, height: 132, pick: (from, to) => go("search", {
 				from: new Date(from).toISOString(), to: new Date(to).toISOString(),
 				component: this.filter.component, instance: this.filter.hostname }) });
-		void change;
-		const folded = kept("overview", "open") === "folded";
+		/* On a phone the rows come first. */
+		const folded = kept("overview", matchMedia("(max-width: 760px)").matches ? "folded" : "open")
+			=== "folded";
 		const content = h("div", { class: "overview-grid" },
 			h("section", { class: "card overview-chart", "aria-label": "Verdicts over time" },
 				h("div", { class: "card-head" }, this.legendBox,
@@ -128,12 +129,16 @@ export class Overview {
 		this.chart.set(verdictPoints(answer.buckets), stepOf(answer));
 		fill(this.legendBox, legend(VERDICT_SERIES,
 			[totals.blocked, totals.audit, totals.allowed].map(compact)));
-		let moved = 0, p50 = -1, p99 = -1;
+		let moved = 0, p99 = -1;
+		const medians: number[] = [];
 		for (const bucket of answer.buckets) {
 			moved += bucket.bytes ?? 0;
-			p50 = Math.max(p50, bucket.p50_ms ?? -1);
+			if (typeof bucket.p50_ms === "number")
+				medians.push(bucket.p50_ms);
 			p99 = Math.max(p99, bucket.p99_ms ?? -1);
 		}
+		medians.sort((a, b) => a - b);
+		const p50 = medians.length ? medians[medians.length >> 1] : -1;
 		const share = answer.events ? 100 * totals.blocked / answer.events : 0;
 		const fact = (name: string, value: string, title: string) =>
 			h("div", { title }, h("dt", null, name), h("dd", null, value));
@@ -142,9 +147,9 @@ export class Overview {
 				"Of all events in this time"),
 			fact("Moved", moved ? bytes(moved) : "–", "Bytes of connections that ended, both ways"),
 			fact("Duration p50", p50 < 0 ? "–" : duration(p50),
-				"Half of the connections took no longer, in the worst part of this time"),
+				"Typical for this time: half of the connections took no longer"),
 			fact("Duration p99", p99 < 0 ? "–" : duration(p99),
-				"99 of 100 connections took no longer, in the worst part of this time"));
+				"In the worst part of this time, 99 of 100 connections took no longer"));
 		this.drawTops(answer.rows);
 	}
 

@@ -76,7 +76,7 @@ class SearchPage {
 			} }, this.words, this.past,
 			h("button", { type: "submit", class: "btn btn-primary" }, "Search")),
 			this.fields, this.chips,
-			h("div", { class: "stream-body" }, this.results, this.story.root)));
+			this.results, this.story.root));
 		scope.listen(window, "params", () => this.fromAddress());
 		scope.listen(window, "pagekey", event => {
 			if (event.detail.key === "Escape")

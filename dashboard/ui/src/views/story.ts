@@ -29,6 +29,8 @@ function allFields(entry: Entry): [string, string][] {
 	return [...found].sort((a, b) => rank(a[0]) - rank(b[0]) || (a[0] < b[0] ? -1 : 1));
 }
 
+const NEAR_MS = 180000;
+
 /* "blocked", said as a sentence with its subject. */
 function headline(entry: Entry): string {
 	const who = entry.process || entry.src.replace(/:\d+$/, "") || "Somebody";
@@ -54,8 +56,8 @@ function who(entry: Entry): Step {
 	const get = (name: string) => field(entry.raw, name);
 	return { title: "Who", text: [
 		get("process_name") && h("div", null, h("b", null, wire(get("process_name"))),
-			get("pid") && ` · pid ${wire(get("pid"))}`),
-		get("executable") && h("div", null, mono(get("executable"))),
+			get("pid") && ` · pid ${wire(get("pid"))}`,
+			get("executable") && [" · ", mono(get("executable"))]),
 		get("cmdline") && h("div", { class: "cmdline" }, mono(get("cmdline"))),
 		h("div", null, mono(entry.src || "address not known"),
 			entry.instance && h("span", null, " behind ", h("b", null, wire(entry.instance)))),
@@ -156,13 +158,24 @@ export class StoryPane {
 		this.drawRelated(entry, related);
 		const [whole, others] = await Promise.all([
 			api.log(entry.id).then(entryOf).catch(() => entry),
-			entry.flow ? api.logs({ q: entry.flow, limit: 50 }).then(rows => rows.map(entryOf))
-				.catch(() => []) : Promise.resolve([]),
+			this.readNear(entry),
 		]);
 		if (this.id !== entry.id)
 			return;
 		this.drawFields(whole);
 		this.drawRelated(entry, this.related(entry, others));
+	}
+
+	/* What the same client did in the minutes around it. */
+	private async readNear(entry: Entry): Promise<Entry[]> {
+		const at = (ms: number) => new Date(entry.time + ms).toISOString();
+		try {
+			const rows = await api.logs({ q: entry.raw.source_ip, hostname: entry.instance,
+				from: at(-NEAR_MS), to: at(NEAR_MS), limit: 1000 });
+			return rows.map(entryOf);
+		} catch {
+			return [];              /* The stream's own rows have to do. */
+		}
 	}
 
 	/* The same flow, and the same client's questions for the name. */

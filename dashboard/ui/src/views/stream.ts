@@ -68,7 +68,7 @@ class StreamPage {
 	private readonly componentField = h("select", { "aria-label": "Component",
 		onchange: () => this.change({ component: this.componentField.value }) });
 	private readonly search = h("input", { type: "search", class: "input", maxlength: "200",
-		placeholder: "Name, address, process, reason…", "aria-label": "Filter by words",
+		placeholder: "Name, address, process…", "aria-label": "Filter by words",
 		spellcheck: "false", autocapitalize: "none",
 		oninput: () => this.change({ q: this.search.value }) });
 
@@ -77,14 +77,13 @@ class StreamPage {
 			rowHeight: () => phone.matches ? 58 : 30, make: makeRow, draw: drawRow,
 			open: entry => this.openStory(entry), key: entry => entry.id });
 		this.story = new StoryPane(() => this.closed());
-		this.overview = new Overview(scope, change => this.change(change));
+		this.overview = new Overview(scope);
 		this.drawBar();
 		fill(main, h("div", { class: "page stream-page" },
 			h("h1", { class: "sr-only" }, "Stream"),
 			this.overview.root, this.bar,
-			h("div", { class: "stream-body" },
-				h("div", { class: "stream-list" }, this.pill, this.list.root, this.blank),
-				this.story.root)));
+			h("div", { class: "stream-list" }, this.pill, this.list.root, this.blank),
+			this.story.root));
 		this.follow();
 		this.fromAddress();
 	}
