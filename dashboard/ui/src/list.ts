@@ -80,7 +80,7 @@ export class VirtualList<T> {
 		if (last < 0)
 			return undefined;
 		const at = this.indexOf(this.selected);
-		const next = at < 0 ? 0 : Math.max(0, Math.min(last, at + rows));
+		const next = Math.max(0, Math.min(last, (at < 0 ? -1 : at) + rows));
 		const item = this.items[last - next];
 		this.selected = this.options.key(item);
 		this.reveal(next);
