@@ -1,0 +1,13 @@
+/* sockets.h - where the server listens. */
+#ifndef DASHBOARD_SOCKETS_H
+#define DASHBOARD_SOCKETS_H
+
+#include "dashboard/store.h"
+
+/* PORT: "8081", ":8081", "127.0.0.1:8081", "[::1]:8081"; "off": *fd is -1.
+ * 0 or -errno with a sentence in error. */
+int sockets_listen_tcp(const char *where, int *fd, char error[STORE_ERROR_MAX]);
+/* A socket in the file system, for this user and group; one that nobody listens on is replaced. */
+int sockets_listen_unix(const char *path, int *fd, char error[STORE_ERROR_MAX]);
+
+#endif
