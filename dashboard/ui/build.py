@@ -100,7 +100,7 @@ def main():
     if sys.argv[2:3] == ["--table"]:
         output, depfile = sys.argv[3:]
         embed = os.path.join(os.path.dirname(HERE), "embed.py")
-        run([sys.executable, embed, dist, output, depfile], HERE, "embed.py")
+        run([sys.executable, embed, dist, output, depfile], ".", "embed.py")
         with open(depfile, "w", encoding="utf-8") as file:
             names = " ".join(name.replace(" ", "\\ ") for name in [*sources(), embed])
             file.write(f"{output}: {names}\n")

@@ -45,7 +45,7 @@ test("markup in names, fields and policies stays text on every page", () => inWo
 	await page.waitForSelector(".vlist .row >> nth=20");
 	await assertInert(page, "the stream");
 	const text = await page.textContent(".vlist");
-	assert.ok(text.includes("<img src=x onerror") || text.includes("[invalid]"));
+	assert.ok(text.includes("<a href=javascript") || text.includes("[invalid]"));
 	assert.ok(!/[\u202a-\u202e\u2066-\u2069]/.test(text), "nothing turns the text round");
 
 	const { json } = await world.api("GET", "/logs?limit=100");

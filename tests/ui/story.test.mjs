@@ -15,7 +15,7 @@ async function openStory(world, more = {}) {
 		to_allow: `domains: ${NAME}`, ...more }));
 	const page = await world.page();
 	await untilLive(page);
-	await page.click(".vlist .row");
+	await page.click(".vlist .row[aria-rowindex='1']");
 	await page.waitForSelector(".story:not([hidden])");
 	return page;
 }
