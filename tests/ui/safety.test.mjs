@@ -62,8 +62,8 @@ test("markup in names, fields and policies stays text on every page", () => inWo
 			+ `&instance=${encodeURIComponent(MARKUP[2])}&verdict=${encodeURIComponent(MARKUP[0])}`]) {
 		await page.goto(`${world.url}/${hash}`);
 		await page.reload();
-		await page.waitForLoadState("networkidle").catch(() => {});
 		await page.waitForSelector("main > *");
+		await page.settled();
 		await assertInert(page, hash);
 	}
 }));
@@ -129,19 +129,19 @@ test("a phone shows every page without scrolling sideways", () => inWorld(async 
 	const page = await world.page("", { viewport: { width: 360, height: 740 }, isMobile: true,
 		hasTouch: true });
 	await page.waitForSelector(".vlist .row");
-	await noSidewaysScroll(page);
+	await noSidewaysScroll(page, "the stream");
 	await shoot(page, "phone-stream");
 	await page.tap(".vlist .row.v-BLOCKED");
 	await page.waitForSelector(".story:not([hidden])");
-	await noSidewaysScroll(page);
+	await noSidewaysScroll(page, "the story");
 	await shoot(page, "phone-story");
 	await page.tap(".story [aria-label='Close (Esc)']");
 	for (const title of ["Search", "Aggregates", "Policy", "Fleet", "API keys", "Audit"]) {
 		await page.tap(".menu-btn");
 		await page.tap(`.nav >> text=${title}`);
 		await page.waitForSelector(`h1 >> text=${title}`);
-		await page.waitForLoadState("networkidle").catch(() => {});
-		await noSidewaysScroll(page);
+		await page.settled();
+		await noSidewaysScroll(page, title);
 	}
 }));
 

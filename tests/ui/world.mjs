@@ -160,10 +160,16 @@ export class World {
 			if (message.type() === "error" && !/Failed to load resource/.test(message.text()))
 				this.problems.push(`console: ${message.text()}`);
 		});
+		const open = new Set();
+		page.on("requestfinished", request => open.delete(request));
+		page.on("requestfailed", request => open.delete(request));
 		page.on("request", request => {
+			if (!request.url().includes("/events"))         /* which never ends */
+				open.add(request);
 			if (!/^(blob:)?http:\/\/127\.0\.0\.1:/.test(request.url()))
 				this.problems.push(`a request to ${request.url()}`);
 		});
+		page.settled = () => until(() => open.size === 0, "every answer");
 		await page.goto(`${this.url}/${hash}`);
 		return page;
 	}
@@ -214,9 +220,14 @@ export async function shoot(page, name) {
 	await page.screenshot({ path: path.join(SHOTS, `${name}.png`) });
 }
 
-export async function noSidewaysScroll(page) {
-	const [wide, window] = await page.evaluate(() => [Math.max(
-		document.documentElement.scrollWidth, document.querySelector("main")?.scrollWidth ?? 0),
-	innerWidth]);
-	assert.ok(wide <= window, `${wide} pixels wide in a window of ${window}`);
+export async function noSidewaysScroll(page, where) {
+	const found = await page.evaluate(() => {
+		const main = document.querySelector("main");
+		if (Math.max(document.documentElement.scrollWidth, main.scrollWidth) <= innerWidth)
+			return [];
+		return [...main.querySelectorAll("*")].filter(node =>
+			node.getBoundingClientRect().right > innerWidth + 1 && !node.closest("table, pre"))
+			.map(node => `${node.tagName} ${node.className} ${node.textContent.slice(0, 30)}`);
+	});
+	assert.deepEqual(found, [], `${where} is wider than the screen`);
 }
