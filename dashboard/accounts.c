@@ -18,8 +18,8 @@ enum { KEY_LEN_MIN = 16, KEY_LEN_GOOD = 32 };
 
 static bool is_bcrypt(const char *hash)
 {
-	return hash[0] == '$' && hash[1] == '2' && hash[2] != '\0' && strchr("aby", hash[2]) &&
-	       hash[3] == '$' && strlen(hash) == 60;
+	return strlen(hash) == 60 && hash[0] == '$' && hash[1] == '2' && strchr("aby", hash[2]) &&
+	       hash[3] == '$';
 }
 
 static bool is_argon2(const char *hash)

@@ -36,9 +36,9 @@ unsigned auth_scope(struct str word);
 const char *auth_cookie_name(const struct options *options);
 
 /*
- * A login, on a thread with a store: takes as long as hashing takes.  0: token is the new session's;
- * -EACCES: wrong; -EAGAIN: too many tries from this source, or from all together; else the store's
- * error.
+ * A login, on a thread with a store: takes as long as hashing takes.  0: token is the new
+ * session's; -EACCES: wrong; -EAGAIN: too many tries from this source, or from all together; else
+ * the store's error.
  */
 int auth_login(struct auth *auth, struct store *store, const char *source, const char *name,
 	       const char *password, char token[AUTH_SECRET_MAX]);

@@ -45,6 +45,9 @@ struct request {
 	struct who who;
 	struct out body;
 	bool body_too_long, waited;
+	bool parked;                    /* waits for an unblock: waiters.h */
+	int64_t park_until_ns;
+	struct request *next_parked;
 	int64_t since_ns;
 	struct job job;
 	struct reply reply;

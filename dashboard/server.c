@@ -1,4 +1,4 @@
-/* server.c - the server's thread: an epoll over libmicrohttpd's own, listeners, signals, wake-ups. */
+/* server.c - the server's thread: an epoll over libmicrohttpd's own, listeners, signals, wakes. */
 #include "dashboard/server.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include "dashboard/sse.h"
 #include "dashboard/store_events.h"
 #include "dashboard/upkeep.h"
+#include "dashboard/waiters.h"
 
 enum {
 	READERS = 2, READER_JOBS_MAX = 4096, WRITER_JOBS_MAX = 4096,
@@ -43,7 +44,10 @@ static void run_job(struct job *job, struct store *store)
 	struct request *request = (struct request *)((char *)job - offsetof(struct request, job));
 
 	request->route->handle(request, store);
-	server_done(request);
+	if (request->parked)
+		waiters_park(request);
+	else
+		server_done(request);
 }
 
 void server_done(struct request *request)
@@ -128,7 +132,8 @@ static int prepare(struct server *server, char error[STORE_ERROR_MAX])
 	server->hub = hub_open(last_id, server_wake, server);
 	server->limits = limits_open(server->options->rate_rps, server->options->rate_burst);
 	server->streams = streams_open(server);
-	if (err == 0 && (!server->hub || !server->limits || !server->streams))
+	server->waiters = waiters_open();
+	if (err == 0 && (!server->hub || !server->limits || !server->streams || !server->waiters))
 		err = -ENOMEM;
 	store_close(store);
 	return err;
@@ -237,6 +242,7 @@ void server_run(struct server *server)
 		if (server->stopping && stop_ns == 0)
 			stop_ns = clock_steady_ns() + DRAIN_S * NS_PER_S;
 		flush_ms = streams_wake(server->streams, published);
+		waiters_run(server);
 		MHD_run(server->daemon);
 		if (clock_steady_ns() < tick_ns)
 			continue;
@@ -249,6 +255,8 @@ void server_run(struct server *server)
 
 void server_close(struct server *server)
 {
+	server->stopping = true;
+	waiters_close(server);
 	/* Jobs first: each resumes its connection, and libmicrohttpd stops only without suspended
 	 * ones. */
 	upkeep_stop(server);

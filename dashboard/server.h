@@ -12,6 +12,7 @@
 struct auth;
 struct limits;
 struct streams;
+struct waiters;
 
 struct server {
 	const struct options *options;
@@ -21,6 +22,7 @@ struct server {
 	struct work *writer, *readers;
 	struct auth *auth;
 	struct streams *streams;
+	struct waiters *waiters;
 	struct limits *limits;          /* posts of events by address */
 	struct request *requests;       /* all that are there */
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;

@@ -322,7 +322,8 @@ void streams_tick(struct streams *streams)
 		     !auth_still_good(streams->server->auth, &stream->who)))
 			resume(stream);
 	if (counts.lost > streams->lost_told)
-		log_warn("broadcaster.dropped", log_uint("count", counts.lost - streams->lost_told));
+		log_warn("broadcaster.dropped",
+			 log_uint("count", counts.lost - streams->lost_told));
 	streams->lost_told = counts.lost;
 }
 

@@ -133,7 +133,8 @@ static int find(struct store *store, struct sql *sql, struct finding *finding)
 
 static void put_order(struct sql *sql, const struct event_query *query)
 {
-	sql_put(sql, query->oldest_first ? " ORDER BY e.id ASC LIMIT " : " ORDER BY e.id DESC LIMIT ");
+	sql_put(sql, query->oldest_first ? " ORDER BY e.id ASC LIMIT "
+					 : " ORDER BY e.id DESC LIMIT ");
 	sql_param(sql, store_int(query->limit));
 	if (query->offset > 0) {
 		sql_put(sql, " OFFSET ");

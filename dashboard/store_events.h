@@ -17,8 +17,8 @@ struct event_query {
 	bool oldest_first;
 };
 
-/* Inside a transaction: gives each its id, in order, and stores them; one that is too long keeps the
- * id 0. */
+/* Inside a transaction: gives each its id, in order, and stores them; one that is too long keeps
+ * the id 0. */
 int store_add_events(struct store *store, struct entry *entries, size_t count);
 
 /* entry is released after it; anything but 0 ends the query. */

@@ -1,1 +1,0 @@
-ui_files.c: /tmp/rf/wt/dash-ui/build/ui/dist/app.js /tmp/rf/wt/dash-ui/build/ui/dist/index.html /tmp/rf/wt/dash-ui/build/ui/dist/logo.svg /tmp/rf/wt/dash-ui/build/ui/dist/style.css /tmp/rf/wt/dash-ui/build/ui/dist/theme.js
