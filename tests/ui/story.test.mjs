@@ -22,7 +22,8 @@ async function openStory(world, more = {}) {
 
 /* What the agent of an instance finds to do. */
 async function fetched(world, hostname = "web-1") {
-  const { status, json } = await world.api("GET", `/unblocks?hostname=${hostname}`);
+  const { status, json } = await world.api("GET", `/unblocks?hostname=${hostname}`
+    + "&features=expires,once,remove");
   assert.equal(status, 200);
   return json.pending;
 }
@@ -80,10 +81,16 @@ test("allow name: asked, fetched by the agent, applied, undone", () => inWorld(a
   await page.getByText("The new policy is in force").waitFor();
   await shoot(page, "story-applied");
   await page.click("[data-action=undo]");
-  await page.waitForSelector(".state[data-state=undone], .state[data-state=pending]");
-  const [removal] = await fetched(world);
+  const [removal] = await until(async () => {
+    const found = await fetched(world);
+    return found.length && found;
+  }, "the undo");
   assert.equal(removal.value, NAME);
   assert.ok(removal.remove || removal.type === "remove", JSON.stringify(removal));
+
+  await page.getByText("Undo pending").waitFor();
+  await world.api("POST", "/unblocks/ack", { id: removal.id, status: "applied" });
+  await page.waitForSelector(".state[data-state=undone]");
 
   await page.goto(`${world.url}/#/policy`);
   await page.locator(".changes").getByText(NAME).first().waitFor();
@@ -146,6 +153,10 @@ test("public suffixes are never offered, and shared ones come with a warning", (
     await page.click(".vlist .row >> text=stranger.blob.core.windows.net");
     await page.click("[data-fix=wildcard]");
     await page.getByText("Anybody can have a name under blob.core.windows.net").waitFor();
+    /* The server knows the whole list, and says no in its own words. */
+    await page.click("[data-action=send]");
+    await page.waitForSelector(".state-failed >> text=Refused");
+    assert.deepEqual(await fetched(world), []);
     await page.click(".vlist .row >> text=shop.co.uk");
     await page.getByText("The only wildcard would be a public suffix").waitFor();
     assert.ok(await page.isDisabled("[data-fix=wildcard]"));

@@ -114,7 +114,7 @@ export interface Filter {
 
 export const api = {
   config: () => request<Config>("GET", "/config", undefined, true),
-  me: () => request<{ username?: string }>("GET", "/auth/me", undefined, true),
+  me: () => request<{ kind?: string; username?: string }>("GET", "/auth/me", undefined, true),
   login: (username: string, password: string) =>
     request<unknown>("POST", "/auth/login", { username, password }, true),
   logout: () => request<unknown>("POST", "/auth/logout", {}, true),
@@ -131,8 +131,8 @@ export const api = {
   unblock: (body: Record<string, unknown>) => request<Unblock>("POST", "/unblocks", body),
   undo: (id: string) => request<unknown>("DELETE", `/unblocks/${encodeURIComponent(id)}`),
   keys: () => get<ApiKey[]>("/apikeys"),
-  addKey: (label: string) =>
-    request<{ key: string; api_key?: ApiKey }>("POST", "/apikeys", { label }),
+  addKey: (label: string, scope: string) =>
+    request<{ key: string; api_key?: ApiKey }>("POST", "/apikeys", { label, scope }),
   removeKey: (id: string | number) =>
     request<unknown>("DELETE", `/apikeys/${encodeURIComponent(String(id))}`),
   audit: () => get<AuditRow[]>("/audit"),

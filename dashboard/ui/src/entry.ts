@@ -100,5 +100,6 @@ export function matches(entry: Entry, filter: StreamFilter): boolean {
 
 /* The agent's addresses are plain; its names may be anything. */
 export function isAddress(text: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) || (text.includes(":") && /^[0-9a-f:.]+$/i.test(text));
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text)
+    || (text.includes(":") && /^[0-9a-f:.]+$/i.test(text));
 }

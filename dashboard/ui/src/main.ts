@@ -1,5 +1,5 @@
 /* main.ts - start: who is there, which page, and the keys that work everywhere. */
-import { api, ApiError, hasKey, setKey, whenUnauthorized } from "./api";
+import { api, ApiError, setKey, whenUnauthorized } from "./api";
 import { fill, h } from "./dom";
 import { live, onState, start, stop } from "./live";
 import { current, go } from "./route";
@@ -74,24 +74,9 @@ function away(error: unknown): void {
 
 async function boot(first: boolean): Promise<void> {
   try {
-    shared.config = await api.config().catch(error => {
-      if (error.status === 401)
-        return {};
-      throw error;
-    }) ?? {};
-    if (!hasKey()) {
-      const me = await api.me().catch(error => {
-        if (error.status === 404)
-          return {};
-        throw error;
-      });
-      shared.user = (me as { username?: string })?.username ?? "";
-      if (first && !shared.config.version)
-        shared.config = await api.config().catch(() => shared.config);
-    } else {
-      shared.user = "";
-      shared.config = await api.config();
-    }
+    const me = await api.me();
+    shared.user = me.kind === "anyone" ? "" : me.username ?? "";
+    shared.config = await api.config();
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
       setKey("");

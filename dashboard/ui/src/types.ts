@@ -100,8 +100,8 @@ export interface Unblock {
   once?: boolean;
   remove?: boolean;
   reason?: string;
-  created_by?: string;
-  completed_by?: string;
+  who?: string;
+  undoes?: string;
   status?: string;
   result?: string;
   error?: string;
@@ -115,20 +115,16 @@ export interface UnblockLists {
 export interface ApiKey {
   id: string | number;
   label?: string;
-  prefix?: string;
+  scope?: string;
   created_at?: string;
-  last_used_at?: string;
-  last_used?: string;
 }
 
 export interface AuditRow {
   id?: number;
   time: string;
-  actor?: string;
   who?: string;
   source?: string;
   action?: string;
-  what?: string;
-  target?: string;
-  detail?: unknown;
+  object?: string;
+  detail?: string;
 }

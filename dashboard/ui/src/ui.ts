@@ -40,7 +40,8 @@ export function verdictBadge(verdict: Verdict): HTMLElement {
 }
 
 /* live: "polite" is read when there is time for it, "assertive" at once. */
-export function toast(text: string, kind: "ok" | "bad" = "ok", action?: [string, () => void]): void {
+export function toast(text: string, kind: "ok" | "bad" = "ok",
+    action?: [string, () => void]): void {
   const place = document.getElementById("toasts");
   if (!place)
     return;

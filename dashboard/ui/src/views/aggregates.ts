@@ -20,7 +20,9 @@ const DIMENSIONS: [string, string][] = [["domain", "Name"], ["ip", "Address"],
 
 /* Its verdicts as one bar; the words are in the cells beside it. */
 function mix(row: AggregateRow): HTMLElement {
-  const parts = ([["blocked", row.blocked], ["audit", row.audit], ["allowed", row.allowed]] as const)
+  const counts = [["blocked", row.blocked], ["audit", row.audit],
+    ["allowed", row.allowed]] as const;
+  const parts = counts
     .filter(([, count]) => count > 0).map(([name, count]) => {
       const part = h("span", { class: `mix-part swatch--${name}` });
       part.style.flexGrow = String(count);

@@ -6,11 +6,16 @@ import { onNote } from "../live";
 import { empty, failure, Scope, table } from "../ui";
 import type { AuditRow } from "../types";
 
-function detailText(detail: unknown): string {
-  if (detail === null || detail === undefined)
-    return "";
-  if (typeof detail !== "object")
-    return String(detail);
+/* Most details are an object, told as text. */
+function detailText(text: string): string {
+  let detail: unknown;
+  try {
+    detail = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  if (typeof detail !== "object" || detail === null)
+    return text;
   return Object.entries(detail).filter(([, value]) => value !== null && value !== "")
     .map(([name, value]) => `${name}=${typeof value === "object"
       ? JSON.stringify(value) : String(value)}`).join(" ");
@@ -33,13 +38,13 @@ export function auditPage(main: HTMLElement, scope: Scope): void {
       : table<AuditRow>("Audit log", [
         { title: "When", cell: row => h("time", { class: "mono", datetime: row.time },
           stamp(Date.parse(row.time))) },
-        { title: "Who", cell: row => h("b", null, wire(row.actor ?? row.who ?? "–")) },
+        { title: "Who", cell: row => h("b", null, wire(row.who ?? "–")) },
         { title: "What", cell: row => h("span", { class: "mono" },
-          wire(row.action ?? row.what ?? "")) },
+          wire(row.action ?? "")) },
         { title: "To what", cell: row => h("span", { class: "mono cut" },
-          wire(row.target ?? "")) },
+          wire(row.object ?? "")) },
         { title: "Details", cell: row => h("span", { class: "small" },
-          wire(detailText(row.detail))), wide: true },
+          wire(detailText(row.detail ?? ""))), wide: true },
         { title: "From", cell: row => h("span", { class: "mono" }, wire(row.source ?? "")),
           wide: true },
       ], shown, [-1, false], () => {}));

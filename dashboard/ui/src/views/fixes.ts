@@ -22,14 +22,14 @@ export function stateOf(item: Unblock, pending: boolean): { word: string; kind: 
   if (pending)
     return item.remove ? { word: "Undo pending", kind: "pending" }
       : { word: "Pending", kind: "pending" };
-  const status = (item.status ?? item.result ?? "applied").toLowerCase();
-  if (status.includes("fail"))
-    return { word: "Failed", kind: "failed" };
-  if (item.remove || status.includes("undone") || status.includes("removed"))
-    return { word: "Undone", kind: "undone" };
-  if (status.includes("expired") || (item.expires_at && Date.parse(item.expires_at) < Date.now()))
-    return { word: "Expired", kind: "undone" };
-  return { word: "Applied", kind: "applied" };
+  const words: Record<string, { word: string; kind: string }> = {
+    failed: { word: "Failed", kind: "failed" },
+    undone: { word: "Undone", kind: "undone" },
+    cancelled: { word: "Taken back", kind: "undone" },
+    expired: { word: "Expired", kind: "undone" },
+  };
+  return words[item.status ?? ""] ?? { word: item.remove ? "Closed again" : "Applied",
+    kind: item.remove ? "undone" : "applied" };
 }
 
 export class FixesPane {
@@ -295,8 +295,14 @@ export class FixesPane {
         return;
       const waits = (pending ?? []).find(item => item.id === id);
       const done = (completed ?? []).find(item => item.id === id);
+      const undoing = (pending ?? []).find(item => item.undoes === id);
+      if (undoing) {
+        this.request = { ...this.request, remove: true };
+        this.drawOutcome({ word: "Undo pending", kind: "pending" });
+        return;
+      }
       if (waits ?? done) {
-        this.request = { ...this.request, ...(waits ?? done)! };
+        this.request = { ...this.request, remove: false, ...(waits ?? done)! };
         this.drawOutcome(stateOf(this.request, !!waits));
       }
     } catch {
@@ -329,9 +335,7 @@ export class FixesPane {
   private async undo(): Promise<void> {
     try {
       await api.undo(this.request!.id);
-      toast("Taken back: agents close it again at their next look");
-      this.request = { ...this.request!, remove: true };
-      this.drawOutcome({ word: "Undone", kind: "undone" });
+      toast("Taken back: the agent closes it again within seconds");
       await this.poll();
     } catch (error) {
       toast(`Not undone: ${(error as Error).message}`, "bad");

@@ -1,4 +1,5 @@
-/* fleet.ts - every instance that reports: is it there, which version, the same policy, any trouble? */
+/* fleet.ts - every instance that reports: is it there, which version, the same policy, any
+ * trouble? */
 import { button, fill, h, icon, wire } from "../dom";
 import { ago, compact, duration, plural } from "../format";
 import { address } from "../route";

@@ -10,6 +10,9 @@ function words(error: unknown, byKey: boolean): string {
   if (status === 401)
     return "Wrong name or password. The first password was printed once, at the first start of "
       + "ringfence-dashboard: look for “password” in its log, or set ADMIN_PASSWORD_HASH.";
+  if (status === 403 && byKey)
+    return "This key may only send events. To look, one made for reading or for everything is "
+      + "needed.";
   if (status === 429)
     return "Too many attempts. Wait a minute, then try again.";
   if (status === 0)

@@ -172,9 +172,10 @@ class PolicyPage {
             state.word);
         } },
         { title: "Entry", cell: ({ item }) => [nameCell(item.value),
-          item.once && h("span", { class: "muted small" }, " once")] },
+          item.once && h("span", { class: "muted small" }, " once"),
+          item.remove && h("span", { class: "muted small" }, " closed again")] },
         { title: "Where", cell: ({ item }) => wire(item.target_hostname || "every instance") },
-        { title: "Who", cell: ({ item }) => wire(item.created_by ?? ""), wide: true },
+        { title: "Who", cell: ({ item }) => wire(item.who ?? ""), wide: true },
         { title: "Why", cell: ({ item }) => wire(item.error || item.reason || ""), wide: true },
         { title: "Asked", cell: ({ item }) => timeTag(item.created_at, "–"), wide: true },
         { title: "Until", cell: ({ item }) => item.once ? "first use"
