@@ -27,14 +27,14 @@ export interface ChartOptions {
 
 const LEFT = 56, BOTTOM = 18, TOP = 8;
 
-/* 1, 2, 5, 10, 20 ...: the smallest that the value fits under. */
+/* 1, 2, 4, 6, 8, 10, 20 ...: the smallest that the value fits under; half of it is even too. */
 function roundUp(value: number, binary = false): number {
   if (binary) {
     const unit = 1024 ** Math.floor(Math.log(Math.max(value, 1)) / Math.log(1024));
     return [1, 2, 4, 10, 20, 40, 100, 200, 400, 1024].find(step => step * unit >= value)! * unit;
   }
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
-  const step = [1, 2, 2.5, 5, 10].find(factor => factor * power >= value) ?? 10;
+  const step = [1, 2, 4, 6, 8, 10].find(factor => factor * power >= value) ?? 10;
   return step * power;
 }
 

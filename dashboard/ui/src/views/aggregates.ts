@@ -126,7 +126,7 @@ class AggregatesPage {
       [totals.blocked, totals.audit, totals.allowed].map(whole)));
     this.verdicts.set(verdictPoints(answer.buckets), step);
     this.latency.set(answer.buckets.map(bucket => ({ t: Date.parse(bucket.t),
-      values: [bucket.p99_ms ?? null, bucket.p50_ms ?? null] })), step);
+      values: [bucket.p99_ms || null, bucket.p50_ms || null] })), step);
     this.moved.set(answer.buckets.map(bucket => ({ t: Date.parse(bucket.t),
       values: [bucket.bytes ?? 0] })), step);
     if (answer.rows.length === 0) {

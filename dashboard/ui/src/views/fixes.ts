@@ -102,7 +102,7 @@ export class FixesPane {
         "aria-checked": "false", disabled: !!off, "data-fix": kind,
         onclick: () => this.choose(kind) },
         h("span", { class: "fix-head" }, h("kbd", null, number), h("b", null, title)),
-        h("span", { class: "mono fix-value" }, wire(adds)),
+        h("span", { class: "mono fix-value", title: wire(adds) }, wire(adds)),
         h("span", { class: "small muted" }, off ?? text));
       this.cards.set(kind, node);
       return node;

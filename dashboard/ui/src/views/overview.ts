@@ -30,7 +30,7 @@ export function stepOf(answer: Aggregates): number {
 /* Bars of a top list are as long as their share of the first. */
 function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow) => number,
     verdict: "BLOCKED" | "ALLOWED", range: string): HTMLElement {
-  const top = rows.filter(row => value(row) > 0).sort((a, b) => value(b) - value(a)).slice(0, 5);
+  const top = rows.filter(row => value(row) > 0).sort((a, b) => value(b) - value(a)).slice(0, 6);
   const most = top.length ? value(top[0]) : 1;
   return h("section", { class: `top top-${verdict}`, "aria-label": title },
     h("h2", { class: "card-title" }, icon(verdict === "BLOCKED" ? "blocked" : "allowed"), title),
@@ -133,9 +133,9 @@ export class Overview {
     const medians: number[] = [];
     for (const bucket of answer.buckets) {
       moved += bucket.bytes ?? 0;
-      if (typeof bucket.p50_ms === "number")
+      if (bucket.p50_ms)
         medians.push(bucket.p50_ms);
-      p99 = Math.max(p99, bucket.p99_ms ?? -1);
+      p99 = Math.max(p99, bucket.p99_ms || -1);
     }
     medians.sort((a, b) => a - b);
     const p50 = medians.length ? medians[medians.length >> 1] : -1;

@@ -34,12 +34,12 @@ const NEAR_MS = 180000;
 /* "blocked", said as a sentence with its subject. */
 function headline(entry: Entry): string {
   const who = entry.process || entry.src.replace(/:\d+$/, "") || "Somebody";
-  const verb = { BLOCKED: "was stopped on its way to", ALLOWED: "reached",
-    AUDIT: "would have been stopped on its way to" }[entry.verdict];
-  const what = entry.component === "dns" ? { BLOCKED: "was not told the address of",
-    ALLOWED: "was told the address of", AUDIT: "would not have been told the address of",
-  }[entry.verdict] : verb;
-  return `${wire(who)} ${what} ${titleOf(entry)}`;
+  const verb = { BLOCKED: "was stopped on its way there", ALLOWED: "got through",
+    AUDIT: "would have been stopped on its way there" }[entry.verdict];
+  const what = entry.component === "dns" ? { BLOCKED: "asked, and was not told the address",
+    ALLOWED: "asked, and was told the address",
+    AUDIT: "asked, and would not have been told the address" }[entry.verdict] : verb;
+  return `${wire(who)} ${what}`;
 }
 
 interface Step {
@@ -201,7 +201,8 @@ export class StoryPane {
       h("div", { class: `story-head v-${entry.verdict}` },
         icon(VERDICT_ICON[entry.verdict]),
         h("div", { class: "story-title" },
-          h("h2", null, `${VERDICT_WORD[entry.verdict]}: `, titleOf(entry)),
+          h("h2", { title: titleOf(entry) }, `${VERDICT_WORD[entry.verdict]}: `,
+            titleOf(entry)),
           h("p", null, headline(entry))),
         iconButton("close", "Close (Esc)", () => this.close(true))),
       h("div", { class: "story-when" },

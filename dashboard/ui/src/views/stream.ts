@@ -53,6 +53,7 @@ class StreamPage {
   private shown: Entry[] = [];
   private paused = false;
   private meanwhile = 0;
+  private counting = false;
   private readonly list: VirtualList<Entry>;
   private readonly story: StoryPane;
   private readonly overview: Overview;
@@ -97,7 +98,6 @@ class StreamPage {
     }));
     this.scope.listen(window, "params", () => this.fromAddress());
     this.scope.listen(window, "pagekey", event => this.onKey(event.detail));
-    this.scope.every(1000, () => this.drawCounts());
     this.scope.every(3000, () => this.drawInstances());
     this.scope.add(() => this.story.close(false));
     this.list.root.querySelector(".vlist")!.addEventListener("scroll", () => this.drawPill());
@@ -176,6 +176,18 @@ class StreamPage {
       this.total.textContent = text;
   }
 
+  /* Five times a second at most: it looks at every row. */
+  private countSoon(): void {
+    if (this.counting)
+      return;
+    this.counting = true;
+    setTimeout(() => {
+      this.counting = false;
+      if (this.scope.open)
+        this.drawCounts();
+    }, 200);
+  }
+
   private change(params: Record<string, string>): void {
     replaceParams(params);
     this.fromAddress();
@@ -223,6 +235,7 @@ class StreamPage {
     if (this.paused) {
       this.meanwhile += fresh.length;
       this.drawPause();
+      this.countSoon();
       return;
     }
     for (const entry of fresh)
@@ -237,6 +250,7 @@ class StreamPage {
     if (live.entries.length === 0)
       this.shown.length = 0;
     this.list.grown(fresh.length);
+    this.countSoon();
     this.drawPill();
     this.drawBlank();
     this.overview.arrived(added.length);
@@ -270,6 +284,8 @@ class StreamPage {
     if (this.blank.dataset.kind === kind)
       return;
     this.blank.dataset.kind = kind;
+    /* Charts of nothing teach nothing. */
+    this.overview.root.hidden = kind === "none";
     fill(this.blank, none && emptyStream(kind, () => this.change({ verdict: "", component: "",
       instance: "", q: "" })));
   }
