@@ -79,6 +79,8 @@ static struct request *begin_request(struct server *server, struct MHD_Connectio
 	out_init(&request->body, request->route ? request->route->body_max : 0);
 	if (request->route) {
 		(void)(auth_check(request) && gate_check(request));
+	} else if (strcmp(method, "OPTIONS") == 0 && gate_is_cors(request)) {
+		reply_text(request, 204, NULL, "");
 	} else if (allow[0] != '\0' && strncmp(url, "/api/v1/", 8) == 0) {
 		reply_text(request, 405, NULL, "");
 		reply_header(request, "Allow", allow);

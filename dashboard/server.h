@@ -2,14 +2,13 @@
 #ifndef DASHBOARD_SERVER_H
 #define DASHBOARD_SERVER_H
 
-#include <stdatomic.h>
-
 #include "core/options.h"
 #include "dashboard/hub.h"
 #include "dashboard/request.h"
 #include "dashboard/store.h"
 
 struct auth;
+struct follower;
 struct limits;
 struct streams;
 struct waiters;
@@ -27,7 +26,9 @@ struct server {
 	struct request *requests;       /* all that are there */
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;
 	bool stopping;
-	_Atomic(int64_t) next_prune_ns;
+	int64_t first_id;               /* of the newest event at the start */
+	int64_t next_prune_ns, next_expiry_ns;  /* the writer's */
+	struct follower *follower;      /* of other dashboards; NULL: there are none */
 };
 
 /* Opens everything: 0, or -errno with error saying what and why. */
