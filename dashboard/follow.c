@@ -92,6 +92,7 @@ static int look(struct follower *follower)
 		err = publish_events(follower, now.next_id);
 	if (err < 0)
 		return err;
+	now.next_id = follower->seen.next_id;   /* some came in meanwhile */
 	if (now.cleared != follower->seen.cleared)
 		streams_say(follower->server->hub, "{\"type\":\"cleared\"}");
 	if (now.unblocks != follower->seen.unblocks) {

@@ -10,6 +10,7 @@
 struct auth;
 struct follower;
 struct limits;
+struct newcomer;
 struct streams;
 struct waiters;
 
@@ -24,6 +25,7 @@ struct server {
 	struct waiters *waiters;
 	struct limits *limits;          /* posts of events by address */
 	struct request *requests;       /* all that are there */
+	struct newcomer *newcomers;     /* connections without a first head yet: http.c */
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;
 	bool stopping;
 	int64_t first_id;               /* of the newest event at the start */
