@@ -18,8 +18,8 @@ enum { KEY_LEN_MIN = 16, KEY_LEN_GOOD = 32 };
 
 static bool is_bcrypt(const char *hash)
 {
-	return strlen(hash) == 60 && hash[0] == '$' && hash[1] == '2' && strchr("aby", hash[2]) &&
-	       hash[3] == '$';
+	return strlen(hash) == 60 && hash[0] == '$' && hash[1] == '2' &&
+	       strchr("aby", hash[2]) && hash[3] == '$';
 }
 
 static bool is_argon2(const char *hash)
@@ -32,8 +32,8 @@ static int check_options(const struct options *options, char error[STORE_ERROR_M
 	const char *hash = options->admin_password_hash;
 
 	if (hash[0] != '\0' && !is_bcrypt(hash) && !is_argon2(hash)) {
-		snprintf(error, STORE_ERROR_MAX, "ADMIN_PASSWORD_HASH: neither bcrypt ($2b$...) nor "
-			 "argon2id ($argon2id$...): in compose files every $ is written $$");
+		snprintf(error, STORE_ERROR_MAX, "ADMIN_PASSWORD_HASH: neither bcrypt ($2b$...) "
+			 "nor argon2id ($argon2id$...): in compose files every $ is written $$");
 		return -EINVAL;
 	}
 	if (gate_check_list(options->trusted_proxies) < 0) {

@@ -164,7 +164,7 @@ static void finish(struct transaction *t, struct store *store, int err)
 		entry_finish(&t->entries[i]);
 	free(t->entries);
 	if (err == 0)
-		upkeep_prune(server, store);
+		upkeep_tick(server, store);
 }
 
 static void ingest(struct job *jobs, struct store *store)

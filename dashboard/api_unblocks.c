@@ -238,7 +238,8 @@ static int take_ack(struct request *request, struct store *store, const struct u
 	if (err == 0)
 		err = api_audit(request, store, ack->error.len > 0 ? "unblock.failed"
 								   : "unblock.applied",
-				ack->id.at, ack->error.len > 0 ? ack->error.at : ack->policy_hash.at);
+				ack->id.at, ack->error.len > 0 ? ack->error.at
+							       : ack->policy_hash.at);
 	return finish(request, store, err);
 }
 

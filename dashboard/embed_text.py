@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""embed_text.py - a JSON file as a C text, without blanks: embed_text.py INPUT.json OUTPUT.c NAME"""
+"""embed_text.py - a JSON file as a C text, without blanks: INPUT.json OUTPUT.c NAME"""
 import json
 import sys
 

@@ -201,12 +201,19 @@ bool gate_check(struct request *request)
 	return true;
 }
 
+bool gate_is_cors(const struct request *request)
+{
+	struct str origin = str_of(request_header(request, "Origin"));
+
+	return origin.len > 0 &&
+	       in_list(request->server->options->cors_allowed_origins, origin);
+}
+
 void gate_cors_headers(const struct request *request, struct MHD_Response *response)
 {
 	struct str origin = str_of(request_header(request, "Origin"));
 
-	if (origin.len == 0 ||
-	    !in_list(request->server->options->cors_allowed_origins, origin))
+	if (!gate_is_cors(request))
 		return;
 	(void)MHD_add_response_header(response, "Access-Control-Allow-Origin", origin.at);
 	(void)MHD_add_response_header(response, "Access-Control-Allow-Headers",

@@ -23,6 +23,14 @@ enum {
 	ACCEPT_AT_ONCE = 64,
 };
 #define REQUEST_TIME_NS (60 * NS_PER_S)
+#define FIRST_HEAD_NS (10 * NS_PER_S)
+
+/* A connection that has not sent its first head yet. */
+struct newcomer {
+	struct newcomer *before, *behind;
+	int fd;                         /* -1: it has, and is off the list */
+	int64_t since_ns;
+};
 
 static const struct {
 	const char *name, *value;
@@ -79,6 +87,8 @@ static struct request *begin_request(struct server *server, struct MHD_Connectio
 	out_init(&request->body, request->route ? request->route->body_max : 0);
 	if (request->route) {
 		(void)(auth_check(request) && gate_check(request));
+	} else if (strcmp(method, "OPTIONS") == 0 && gate_is_cors(request)) {
+		reply_text(request, 204, NULL, "");
 	} else if (allow[0] != '\0' && strncmp(url, "/api/v1/", 8) == 0) {
 		reply_text(request, 405, NULL, "");
 		reply_header(request, "Allow", allow);
@@ -162,6 +172,44 @@ static bool handle(struct request *request)
 	return true;
 }
 
+static void arrived(struct server *server, struct newcomer *newcomer)
+{
+	if (newcomer->fd < 0)
+		return;
+	newcomer->fd = -1;
+	if (newcomer->before)
+		newcomer->before->behind = newcomer->behind;
+	else
+		server->newcomers = newcomer->behind;
+	if (newcomer->behind)
+		newcomer->behind->before = newcomer->before;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *conn, void **own,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct server *server = arg;
+	struct newcomer *newcomer;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (*own)
+			arrived(server, *own);
+		free(*own);
+		return;
+	}
+	newcomer = info ? calloc(1, sizeof(*newcomer)) : NULL;
+	*own = newcomer;
+	if (!newcomer)
+		return;
+	*newcomer = (struct newcomer){ .behind = server->newcomers, .fd = info->connect_fd,
+				       .since_ns = clock_steady_ns() };
+	if (newcomer->behind)
+		newcomer->behind->before = newcomer;
+	server->newcomers = newcomer;
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *data_len, void **own)
@@ -171,6 +219,11 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 
 	(void)version;
 	if (!request) {
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+		if (info && info->socket_context)
+			arrived(server, info->socket_context);
 		*own = begin_request(server, conn, url, method);
 		return *own ? MHD_YES : MHD_NO;
 	}
@@ -214,12 +267,34 @@ static void on_log(void *arg, const char *format, va_list args)
 	log_debug("http.note", log_str("note", text));
 }
 
-/* Bytes of a path that are no %XX stay as they are; %00 does too: no path of ours has it. */
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* %XX in place.  %00 stays as it is: it would be the end of a text to others. */
 static size_t unescape(void *arg, struct MHD_Connection *conn, char *text)
 {
+	char *to = text;
+
 	(void)arg;
 	(void)conn;
-	return MHD_http_unescape(text);
+	for (const char *from = text; *from != '\0'; from++) {
+		int high = *from == '%' ? hex_digit(from[1]) : -1;
+		int low = high >= 0 ? hex_digit(from[2]) : -1;
+
+		if (low >= 0 && high + low > 0) {
+			*to++ = (char)(high * 16 + low);
+			from += 2;
+		} else {
+			*to++ = *from;
+		}
+	}
+	*to = '\0';
+	return (size_t)(to - text);
 }
 
 static unsigned connections_max(void)
@@ -250,6 +325,7 @@ int http_open(struct server *server)
 		MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
 		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 		MHD_OPTION_CONNECTION_LIMIT, connections_max(),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
@@ -282,6 +358,10 @@ void http_tick(struct server *server)
 {
 	int64_t now = clock_steady_ns();
 
+	/* Also those that ended in the middle of it, which libmicrohttpd does not always see. */
+	for (struct newcomer *newcomer = server->newcomers; newcomer; newcomer = newcomer->behind)
+		if (now - newcomer->since_ns >= FIRST_HEAD_NS)
+			(void)shutdown(newcomer->fd, SHUT_RDWR);
 	for (struct request *request = server->requests; request; request = request->behind) {
 		const union MHD_ConnectionInfo *info;
 

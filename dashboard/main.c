@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/options.h"
 #include "dashboard/server.h"
+#include "dashboard/sockets.h"
 #include "version.h"
 
 static const char default_folder[] = "/app/data";
@@ -61,7 +62,7 @@ static int serve(const struct options *options)
 {
 	struct server server = { .listen_fd = -1, .unix_fd = -1, .epoll_fd = -1, .wake_fd = -1,
 				 .signal_fd = -1 };
-	char error[STORE_ERROR_MAX];
+	char error[STORE_ERROR_MAX], listening[ADDR_TEXT_MAX];
 	int err;
 
 	choose_store(options, &server.store);
@@ -69,14 +70,15 @@ static int serve(const struct options *options)
 	if (err < 0) {
 		fprintf(stderr, "ringfence-dashboard: %s\n", error);
 	} else {
-		log_info("startup.ready", log_str("listen", options->dashboard_listen),
-			 log_str("store", server.store.url[0] != '\0' ? "postgresql"
-								       : server.store.path),
+		log_info("startup.ready",
+			 log_str("listen", sockets_name(server.listen_fd, listening)),
+			 log_str("store", server.store.url[0] ? "postgresql" : server.store.path),
 			 log_str("version", RINGFENCE_VERSION));
 		server_run(&server);
 	}
 	server_close(&server);
-	log_info("shutdown.complete");
+	if (err == 0)
+		log_info("shutdown.complete");
 	return err < 0 ? 1 : 0;
 }
 

@@ -119,17 +119,16 @@ static int open_fds(struct server *server, char error[STORE_ERROR_MAX])
 static int prepare(struct server *server, char error[STORE_ERROR_MAX])
 {
 	struct store *store = NULL;
-	int64_t last_id = 0;
 	int err = store_open(&server->store, &store, error);
 
 	if (err < 0)
 		return err;
 	err = auth_open(server->options, store, &server->auth, error);
-	if (err == 0 && store_last_id(store, &last_id) < 0) {
+	if (err == 0 && store_last_id(store, &server->first_id) < 0) {
 		snprintf(error, STORE_ERROR_MAX, "the store is %s", store_error(store));
 		err = -EIO;
 	}
-	server->hub = hub_open(last_id, server_wake, server);
+	server->hub = hub_open(server->first_id, server_wake, server);
 	server->limits = limits_open(server->options->rate_rps, server->options->rate_burst);
 	server->streams = streams_open(server);
 	server->waiters = waiters_open();

@@ -2,15 +2,15 @@
 #ifndef DASHBOARD_SERVER_H
 #define DASHBOARD_SERVER_H
 
-#include <stdatomic.h>
-
 #include "core/options.h"
 #include "dashboard/hub.h"
 #include "dashboard/request.h"
 #include "dashboard/store.h"
 
 struct auth;
+struct follower;
 struct limits;
+struct newcomer;
 struct streams;
 struct waiters;
 
@@ -25,9 +25,12 @@ struct server {
 	struct waiters *waiters;
 	struct limits *limits;          /* posts of events by address */
 	struct request *requests;       /* all that are there */
+	struct newcomer *newcomers;     /* connections without a first head yet: http.c */
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;
 	bool stopping;
-	_Atomic(int64_t) next_prune_ns;
+	int64_t first_id;               /* of the newest event at the start */
+	int64_t next_prune_ns, next_expiry_ns;  /* the writer's */
+	struct follower *follower;      /* of other dashboards; NULL: there are none */
 };
 
 /* Opens everything: 0, or -errno with error saying what and why. */

@@ -30,24 +30,26 @@ static bool parse_port(struct str text, uint16_t *port)
 	return true;
 }
 
+/* Port 0 is one that the kernel chooses. */
 static bool parse_where(const char *where, union addr *addr)
 {
-	struct str text = str_of(where);
+	const char *colon = strrchr(where, ':');
+	struct str host = { where, colon ? (size_t)(colon - where) : 0 };
 	uint16_t port;
 
-	if (text.len > 0 && text.at[0] == ':')
-		text = (struct str){ text.at + 1, text.len - 1 };
-	if (parse_port(text, &port)) {
+	if (!parse_port(str_of(colon ? colon + 1 : where), &port))
+		return false;
+	if (host.len == 0)
 		*addr = (union addr){ .v6 = { .sin6_family = AF_INET6 } };
-		addr_set_port(addr, port);
-		return true;
-	}
-	if (strncmp(where, "localhost:", 10) == 0 && parse_port(str_of(where + 10), &port)) {
+	else if (str_equal(host, STR("localhost")))
 		(void)addr_parse(STR("127.0.0.1"), addr);
-		addr_set_port(addr, port);
-		return true;
-	}
-	return addr_parse_with_port(str_of(where), 0, addr);
+	else if (host.at[0] == '[' && host.at[host.len - 1] == ']' &&
+		 addr_parse((struct str){ host.at + 1, host.len - 2 }, addr))
+		addr_unmap(addr);
+	else if (memchr(host.at, ':', host.len) || !addr_parse(host, addr))
+		return false;
+	addr_set_port(addr, port);
+	return true;
 }
 
 static int listen_on(const union addr *addr, int *listening)
@@ -97,6 +99,16 @@ int sockets_listen_tcp(const char *where, int *fd, char error[STORE_ERROR_MAX])
 		snprintf(error, STORE_ERROR_MAX, "PORT: cannot listen on %.64s: %s%s", where,
 			 strerror(-err), err == -EADDRINUSE ? ": what else has this port?" : "");
 	return err;
+}
+
+const char *sockets_name(int fd, char out[ADDR_TEXT_MAX])
+{
+	union addr addr = { .sa = { 0 } };
+	socklen_t len = sizeof(addr);
+
+	if (fd < 0 || getsockname(fd, &addr.sa, &len) < 0)
+		return "off";
+	return addr_format(&addr, out);
 }
 
 /* A socket that a killed program left behind answers nobody. */

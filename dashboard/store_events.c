@@ -336,15 +336,32 @@ int store_last_id(struct store *store, int64_t *id)
 	return store_number(store, "SELECT value FROM meta WHERE key = 'next_id'", id);
 }
 
+/* Writers take this row first: nobody waits for another in a circle. */
+static int lock_events(struct store *store)
+{
+	return store_run(store, "UPDATE meta SET value = value WHERE key = 'next_id'", NULL, 0,
+			 NULL, NULL);
+}
+
 int store_clear_events(struct store *store)
 {
-	int err = store_run(store, "DELETE FROM event", NULL, 0, NULL, NULL);
+	int err = lock_events(store);
 
 	if (err == 0)
-		err = store_run(store, "DELETE FROM subject", NULL, 0, NULL, NULL);
+		err = store_run(store, "DELETE FROM event", NULL, 0, NULL, NULL);
+	/* Other dashboards may know ids of subjects: they go when these have forgotten them. */
+	if (err == 0)
+		err = store_run(store, store->is_pg ? "UPDATE subject SET count = 0"
+						    : "DELETE FROM subject", NULL, 0, NULL, NULL);
 	store_subjects_free(store->subjects);
 	store->subjects = NULL;
 	return err;
+}
+
+int store_forget_subjects(struct store *store)
+{
+	return store_exec(store, "DELETE FROM subject WHERE count <= 0 AND last_seen < $1",
+			  store_int(clock_now_ns() - UNUSED_SUBJECT_NS));
 }
 
 /* Remove the events below id, and subjects that have had none for a while. */
@@ -354,16 +371,17 @@ static int prune_below(struct store *store, int64_t id)
 
 	if (err < 0)
 		return err;
-	err = store_exec(store,
-			 "UPDATE subject SET count = count - (SELECT COUNT(*) FROM event e"
-			 " WHERE e.subject = subject.id AND e.id < $1)"
-			 " WHERE id IN (SELECT e.subject FROM event e WHERE e.id < $1)",
-			 store_int(id));
+	err = lock_events(store);
+	if (err == 0)
+		err = store_exec(store,
+				 "UPDATE subject SET count = count - (SELECT COUNT(*) FROM event e"
+				 " WHERE e.subject = subject.id AND e.id < $1)"
+				 " WHERE id IN (SELECT e.subject FROM event e WHERE e.id < $2)",
+				 store_int(id), store_int(id));
 	if (err == 0)
 		err = store_exec(store, "DELETE FROM event WHERE id < $1", store_int(id));
 	if (err == 0)
-		err = store_exec(store, "DELETE FROM subject WHERE count <= 0 AND last_seen < $1",
-				 store_int(clock_now_ns() - UNUSED_SUBJECT_NS));
+		err = store_forget_subjects(store);
 	if (err == 0)
 		return store_commit(store);
 	store_rollback(store);

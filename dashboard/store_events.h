@@ -38,7 +38,10 @@ int store_clear_events(struct store *store);
  * *more: there are more to remove. */
 int store_prune(struct store *store, int64_t keep, bool *more);
 
-/* For store_aggregates.c: AND conditions on subjects (alias s) of the query. */
+/* Subjects that have had no event for an hour go. */
+int store_forget_subjects(struct store *store);
+
+/* For api_aggregates.c: AND conditions on subjects (alias s) of the query. */
 void sql_put_subject_terms(struct sql *sql, const struct store *store,
 			   const struct event_query *query, struct out *scratch);
 bool query_has_subject_terms(const struct event_query *query);

@@ -51,7 +51,7 @@ void sql_like(struct out *pattern, struct str text)
 {
 	out_put(pattern, "%", 1);
 	for (size_t i = 0; i < text.len; i++) {
-		char c = ascii_lower(text.at[i]);
+		char c = text.at[i] ? ascii_lower(text.at[i]) : '\x01';
 
 		if (strchr("%_\\", c))
 			out_put(pattern, "\\", 1);
@@ -81,9 +81,12 @@ static void put_phrase(struct out *match, bool first, struct str term)
 {
 	out_text(match, first ? "\"" : " AND \"");
 	for (size_t i = 0; i < term.len; i++) {
-		if (term.at[i] == '"')
+		/* The end of a text to FTS5; no name has it, nor what stands for it. */
+		char c = term.at[i] ? term.at[i] : '\x01';
+
+		if (c == '"')
 			out_put(match, "\"", 1);
-		out_put(match, &term.at[i], 1);
+		out_put(match, &c, 1);
 	}
 	out_put(match, "\"", 1);
 }

@@ -302,7 +302,8 @@ int store_sqlite_open(const struct store_config *config, struct store **store,
 	if (err == 0)
 		err = update_schema(s);
 	if (err < 0) {
-		snprintf(error, STORE_ERROR_MAX, "%s", s->store.error);
+		snprintf(error, STORE_ERROR_MAX, "DB_PATH: %.128s: the store is %.350s",
+			 config->path, s->store.error);
 		sqlite_close(&s->store);
 		return err;
 	}
