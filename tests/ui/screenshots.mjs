@@ -81,7 +81,8 @@ function report(hostname, more = {}) {
 async function fillWorld(world) {
   const now = Date.now(), events = [];
   for (let minute = 60; minute > 0; minute--) {
-    const busy = 14 + 8 * Math.sin(minute / 7) + 6 * chance() + (minute > 17 && minute < 22 ? 30 : 0);
+    const burst = minute > 17 && minute < 22 ? 30 : 0;
+    const busy = 14 + 8 * Math.sin(minute / 7) + 6 * chance() + burst;
     for (let one = 0; one < busy; one++)
       events.push(makeEvent(now - minute * 60e3 + chance() * 60e3));
   }

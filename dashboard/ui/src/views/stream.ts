@@ -171,7 +171,9 @@ class StreamPage {
       if (node.textContent !== text)
         node.textContent = text;
     });
-    const text = `${whole(this.shown.length)} of ${plural(live.entries.length, "event")}`;
+    const all = plural(live.entries.length, "event");
+    const text = this.shown.length === live.entries.length ? all
+      : `${whole(this.shown.length)} of ${all}`;
     if (this.total.textContent !== text)
       this.total.textContent = text;
   }
