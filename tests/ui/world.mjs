@@ -59,6 +59,35 @@ async function theBrowser() {
   return browser;
 }
 
+/* A page in a browser that has never been here.  problems: what goes wrong in it. */
+export async function openPage(address, options = {}, problems = []) {
+  const context = await (await theBrowser()).newContext({ viewport: { width: 1360, height: 860 },
+    reducedMotion: "reduce", colorScheme: "light", ...options });
+  const page = await context.newPage(), open = new Set();
+  page.setDefaultTimeout(WAIT_MS);
+  page.on("pageerror", error => problems.push(`page: ${error.stack}`));
+  page.on("dialog", dialog => {
+    problems.push(`a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("console", message => {
+    /* An answer of 401 or nobody there is said by the browser too, and is tested. */
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text()))
+      problems.push(`console: ${message.text()}`);
+  });
+  page.on("requestfinished", request => open.delete(request));
+  page.on("requestfailed", request => open.delete(request));
+  page.on("request", request => {
+    if (!request.url().includes("/events"))         /* which never ends */
+      open.add(request);
+    if (!/^(blob:)?http:\/\/127\.0\.0\.1:/.test(request.url()))
+      problems.push(`a request to ${request.url()}`);
+  });
+  page.settled = () => until(() => open.size === 0, "every answer");
+  await page.goto(address);
+  return { page, problems };
+}
+
 /* An event as an agent ships it. */
 export function event(more = {}) {
   const { name = "blocked.example.com", ...rest } = more;
@@ -145,32 +174,8 @@ export class World {
 
   /* A page; whatever goes wrong in it is kept for close(). */
   async page(hash = "", options = {}) {
-    const context = await (await theBrowser()).newContext({ viewport: { width: 1360,
-      height: 860 }, reducedMotion: "reduce", colorScheme: "light", ...options });
-    this.contexts.push(context);
-    const page = await context.newPage();
-    page.setDefaultTimeout(WAIT_MS);
-    page.on("pageerror", error => this.problems.push(`page: ${error.stack}`));
-    page.on("dialog", dialog => {
-      this.problems.push(`a dialog: ${dialog.message()}`);
-      void dialog.dismiss();
-    });
-    page.on("console", message => {
-      /* An answer of 401 or nobody there is said by the browser too, and is tested. */
-      if (message.type() === "error" && !/Failed to load resource/.test(message.text()))
-        this.problems.push(`console: ${message.text()}`);
-    });
-    const open = new Set();
-    page.on("requestfinished", request => open.delete(request));
-    page.on("requestfailed", request => open.delete(request));
-    page.on("request", request => {
-      if (!request.url().includes("/events"))         /* which never ends */
-        open.add(request);
-      if (!/^(blob:)?http:\/\/127\.0\.0\.1:/.test(request.url()))
-        this.problems.push(`a request to ${request.url()}`);
-    });
-    page.settled = () => until(() => open.size === 0, "every answer");
-    await page.goto(`${this.url}/${hash}`);
+    const { page } = await openPage(`${this.url}/${hash}`, options, this.problems);
+    this.contexts.push(page.context());
     return page;
   }
 
