@@ -23,7 +23,7 @@ MAY_INCLUDE = {             # proto < core < features < jobs
     "tests": {"proto", "core", "jobs"} | FEATURES,
     "bench": {"proto", "core"},
 }
-GENERATED = {"corpus", "results", "__pycache__", ".pytest_cache"}
+GENERATED = {"corpus", "results", "__pycache__", ".pytest_cache", "node_modules", "dist"}
 FILE_LINES, FUNCTION_LINES, COLUMNS, TAB = 500, 70, 100, 8
 FORBIDDEN = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|alloca)\s*\(")
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
