@@ -79,6 +79,8 @@ static void settings_from_options(struct running *running)
 		.lifetime_ms = options->conn_max_lifetime_ms,
 		.open = running->open,
 	};
+	running->shipping.settings.egress =
+		(struct egress){ running->settings.mark, running->settings.uid };
 	listeners_from_options(running);
 }
 
@@ -149,6 +151,8 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 	settings_from_options(running);
 	if (resolver_configure(options->dns_upstreams, options->resolv_conf, &resolver_error) < 0)
 		return complain(resolver_error);
+	if (shipping_read(&running->shipping, options, error) < 0)
+		return complain(error);
 	policy_source_choose(&running->reload.source, options);
 	err = policy_source_read(&running->reload.source, NULL, &policy, &policy_error);
 	if (err < 0) {
@@ -253,6 +257,7 @@ static int start(struct running *running)
 
 	if (err < 0)
 		return complain_about(nft_error(running->nft), err, "apply nftables rules failed");
+	event_listen(agent_is_needed(&running->shipping.settings));
 	if ((status = start_workers(running)) != 0)
 		return status;
 	tell_start(running);
@@ -275,6 +280,7 @@ static int serve(struct running *running)
 	if (err < 0 || (err = filter_watch_init(running)) < 0 || (err = reload_init(running)) < 0)
 		return complain_about("cannot watch", err, "");
 	filter_status_open(running);
+	shipping_start(&running->shipping);
 	policy = policy_current();
 	log_info("policy.applied", log_str("mode", "https"),
 		 log_uint("filter_count", policy->domain_count));
@@ -295,6 +301,7 @@ static void finish(struct running *running)
 	}
 	filter_status_close(running);
 	filter_watch_finish(running);
+	shipping_stop(&running->shipping);
 	reload_finish(running);
 	control_finish(&running->control);
 	nft_close(running->nft);

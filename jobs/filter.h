@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "core/worker.h"
 #include "forward/filter.h"
+#include "jobs/ship.h"
 #include "jobs/source.h"
 #include "netfilter/nflog.h"
 #include "netfilter/nft.h"
@@ -42,6 +43,7 @@ struct running {
 	uint64_t events_dropped;
 	struct status *status;          /* the control socket; NULL: there is none */
 	uint64_t started_ms;            /* CLOCK_REALTIME */
+	struct shipping shipping;
 };
 
 /* Rules for this policy: settings and options as they are, its addresses. */

@@ -44,9 +44,17 @@ static void on_signal(struct watch *watch)
 	}
 }
 
+static void tell_one(void *context, const struct event *event)
+{
+	struct running *running = context;
+
+	event_log(event);
+	shipping_tell(&running->shipping, event);
+}
+
 void filter_watch_drain(struct running *running)
 {
-	tell_events(&running->workers, &running->events_dropped);
+	tell_events(&running->workers, &running->events_dropped, tell_one, running);
 }
 
 static void on_events(struct watch *watch)
@@ -55,12 +63,6 @@ static void on_events(struct watch *watch)
 
 	(void)!read(watch->fd, &count, sizeof(count));
 	filter_watch_drain(container_of(watch, struct running, events));
-}
-
-static void tell_packet(void *context, const struct event *event)
-{
-	(void)context;
-	event_log(event);
 }
 
 static void on_nflog(struct watch *watch)
@@ -73,7 +75,7 @@ static void open_nflog(struct running *running)
 {
 	const struct nft_rules *rules = &running->rules;
 	int err = nflog_reader_open(rules->nflog_group, rules->nflog_snaplen, rules->nflog_qthresh,
-			     tell_packet, running, &running->nflog);
+			     tell_one, running, &running->nflog);
 
 	if (err < 0) {
 		if (!running->nflog_failing)

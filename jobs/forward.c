@@ -48,7 +48,7 @@ static void finish(struct forwarding *forwarding)
 {
 	if (forwarding->workers.all) {
 		workers_stop(&forwarding->workers);
-		tell_events(&forwarding->workers, &forwarding->events_dropped);
+		tell_events(&forwarding->workers, &forwarding->events_dropped, NULL, NULL);
 		workers_finish(&forwarding->workers);
 	}
 	forward_health_close(forwarding);

@@ -126,7 +126,7 @@ static void on_events(struct watch *watch)
 	uint64_t count;
 
 	(void)!read(watch->fd, &count, sizeof(count));
-	tell_events(&forwarding->workers, &forwarding->events_dropped);
+	tell_events(&forwarding->workers, &forwarding->events_dropped, NULL, NULL);
 	if (forwarding->drains && is_drained(forwarding))
 		forwarding->control.stop = true;
 }
@@ -150,7 +150,7 @@ int forward_serve(struct forwarding *forwarding)
 	    (err = watch(forwarding, &forwarding->tick, control_tick_open(TICK_MS, TICK_MS),
 			 on_tick)) < 0)
 		return forward_complain("cannot watch for signals: %s", strerror(-err));
-	tell_events(&forwarding->workers, &forwarding->events_dropped);
+	tell_events(&forwarding->workers, &forwarding->events_dropped, NULL, NULL);
 	log_info("startup.info", log_str("name", "ringfence"),
 		 log_str("version", RINGFENCE_VERSION), log_str("mode", "forward"),
 		 log_str("target", forwarding->forward.target),

@@ -6,7 +6,7 @@
 
 #include "core/log.h"
 
-void tell_events(const struct workers *workers, uint64_t *dropped)
+void tell_events(const struct workers *workers, uint64_t *dropped, tell_fn *tell, void *context)
 {
 	uint64_t now_dropped = 0;
 	struct event event;
@@ -16,8 +16,12 @@ void tell_events(const struct workers *workers, uint64_t *dropped)
 
 		if (!ring)
 			continue;
-		while (event_take(ring, &event))
-			event_log(&event);
+		while (event_take(ring, &event)) {
+			if (tell)
+				tell(context, &event);
+			else
+				event_log(&event);
+		}
 		now_dropped += event_dropped(ring);
 	}
 	if (now_dropped > *dropped)

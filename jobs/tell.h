@@ -5,8 +5,11 @@
 #include "core/status.h"
 #include "core/worker.h"
 
-/* Log the events that have come; *dropped: how many the rings had no room for, so far. */
-void tell_events(const struct workers *workers, uint64_t *dropped);
+typedef void tell_fn(void *context, const struct event *event);
+
+/* Hand the events that have come to tell(), NULL: to the log; *dropped: how many the rings had no
+ * room for, so far. */
+void tell_events(const struct workers *workers, uint64_t *dropped, tell_fn *tell, void *context);
 /* Log the counters. */
 void tell_metrics(const struct workers *workers, uint64_t dropped);
 /* The same for who asks at the control socket. */

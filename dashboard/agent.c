@@ -1,0 +1,311 @@
+/* agent.c - the thread, and what it does in turn. */
+#include "dashboard/agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/privilege.h"
+#include "dashboard/event_json.h"
+#include "dashboard/ship.h"
+
+enum {
+	RING_EVENTS = 4096,
+	TELL_EVERY_MS = 60 * 1000,
+	SLEEP_MS = 60 * 1000,
+};
+
+struct agent {
+	const struct agent_settings *settings;
+	pthread_t thread;
+	int wake_fd;
+	struct event_ring *events;
+	_Atomic uint64_t stop_at_ms;    /* 0: go on */
+
+	/* The thread's own */
+	struct web web;
+	struct web_target dashboard_target, otlp_target;
+	struct event_origin origin;
+	struct ship *dashboard, *otlp;  /* NULL: not that */
+	bool hurrying;
+	uint64_t lost_told, lost_told_ms;
+	char key_headers[2][AGENT_HEADER_MAX];
+	char head[EVENT_JSON_MAX];      /* of an OTLP request */
+	char text[EVENT_JSON_MAX];
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+bool agent_is_needed(const struct agent_settings *settings)
+{
+	return settings->ships || settings->exports;
+}
+
+/* Opening what was asked for */
+
+static void open_dashboard(struct agent *agent)
+{
+	static const char probe[] = "{\"msg\":\"_dashboard_probe\"}";
+	const struct agent_settings *settings = agent->settings;
+	struct ship_settings ship = {
+		.texts = { "dashboard: probe ok", "dashboard: probe error", "dashboard.queue_full",
+			   "dashboard.send_failed", "dashboard.send_resumed",
+			   "dashboard.rejected" },
+		.target = &agent->dashboard_target,
+		.path = "/api/v1/logs",
+		.head = "[", .tail = "]", .bare_single = true,
+		.probe = probe,
+		.start_delay_ms = settings->start_delay_ms,
+		.queue_size = settings->queue_size,
+	};
+	char error[SPOOL_ERROR_MAX];
+
+	if (settings->api_key[0]) {
+		snprintf(agent->key_headers[0], AGENT_HEADER_MAX, "X-Api-Key: %s",
+			 settings->api_key);
+		snprintf(agent->key_headers[1], AGENT_HEADER_MAX, "Authorization: Bearer %s",
+			 settings->api_key);
+		ship.headers[0] = agent->key_headers[0];
+		ship.headers[1] = agent->key_headers[1];
+	}
+	if (settings->spool_folder[0] && spool_open(&ship.spool, settings->spool_folder, "events",
+						    settings->spool_bytes, error) < 0) {
+		log_error("dashboard.spool_failed", log_str("err", error),
+			  log_str("note", "DASHBOARD_SPOOL cannot be used: events wait in memory"));
+		ship.spool = NULL;
+	}
+	if (ship_open(&agent->dashboard, &agent->web, &ship, now_ms()) < 0)
+		log_error("dashboard.unavailable", log_str("err", "no memory"));
+}
+
+static void open_otlp(struct agent *agent)
+{
+	const struct agent_settings *settings = agent->settings;
+	struct ship_settings ship = {
+		.texts = { "otlp.probe_ok", "otlp.probe_error", "otlp.queue_full",
+			   "otlp.send_failed", "otlp.send_resumed", "otlp.rejected" },
+		.target = &agent->otlp_target,
+		.path = "/v1/logs",
+		.head = agent->head, .tail = EVENT_OTLP_TAIL,
+		.queue_size = settings->queue_size,
+	};
+
+	for (unsigned i = 0; i < AGENT_HEADERS_MAX && settings->otlp_headers[i][0]; i++)
+		ship.headers[i] = settings->otlp_headers[i];
+	agent->head[event_otlp_head(&agent->origin, settings->service_name, agent->head)] = '\0';
+	if (ship_open(&agent->otlp, &agent->web, &ship, now_ms()) < 0)
+		log_error("otlp.unavailable", log_str("err", "no memory"));
+}
+
+static int open_all(struct agent *agent)
+{
+	const struct agent_settings *settings = agent->settings;
+	struct web_settings web = {
+		.egress = settings->egress,
+		.servers = &settings->servers,
+		.hosts_file = settings->hosts_file,
+	};
+	char error[WEB_ERROR_MAX];
+	int err;
+
+	(void)privilege_drop_to_shipping();
+	err = web_init(&agent->web, &web, error);
+	if (err < 0) {
+		log_error("dashboard.unavailable", log_str("err", error),
+			  log_str("note", "nothing is shipped, no alert is sent, nothing can be "
+				  "unblocked from afar"));
+		return err;
+	}
+	agent->origin = (struct event_origin){ settings->hostname, settings->version };
+	agent->dashboard_target = settings->dashboard;
+	agent->otlp_target = settings->otlp;
+	if (settings->ships)
+		open_dashboard(agent);
+	if (settings->exports)
+		open_otlp(agent);
+	return 0;
+}
+
+/* One turn */
+
+static void handle(struct agent *agent, const struct event *event)
+{
+	size_t len;
+
+	if (agent->dashboard && event_is_shipped(event)) {
+		len = event_json(event, &agent->origin, agent->text);
+		ship_push(agent->dashboard, (struct str){ agent->text, len });
+	}
+	if (agent->otlp && event_is_shipped(event)) {
+		len = event_otlp(event, &agent->origin, agent->text);
+		ship_push(agent->otlp, (struct str){ agent->text, len });
+	}
+}
+
+static void take_events(struct agent *agent)
+{
+	struct event event;
+
+	for (unsigned i = 0; i < RING_EVENTS && event_take(agent->events, &event); i++)
+		handle(agent, &event);
+}
+
+/* We were too slow for the control thread: a disk that hangs, a machine without time. */
+static void tell_lost(struct agent *agent, uint64_t now)
+{
+	uint64_t lost = event_dropped(agent->events);
+
+	if (lost == agent->lost_told ||
+	    (agent->lost_told_ms != 0 && now - agent->lost_told_ms < TELL_EVERY_MS))
+		return;
+	log_warn("dashboard.queue_full", log_uint("count", lost - agent->lost_told),
+		 log_str("note", "more events than could be taken over: these were dropped"));
+	agent->lost_told = lost;
+	agent->lost_told_ms = now;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Let everybody do what is due; returns when the next of them has something to do. */
+static uint64_t run_all(struct agent *agent, uint64_t now)
+{
+	uint64_t due = now + SLEEP_MS;
+
+	if (agent->dashboard) {
+		ship_run(agent->dashboard, now);
+		due = earlier(due, ship_due_ms(agent->dashboard));
+	}
+	if (agent->otlp) {
+		ship_run(agent->otlp, now);
+		due = earlier(due, ship_due_ms(agent->otlp));
+	}
+	return due;
+}
+
+static bool all_done(const struct agent *agent)
+{
+	return (!agent->dashboard || ship_done(agent->dashboard)) &&
+	       (!agent->otlp || ship_done(agent->otlp));
+}
+
+static void hurry(struct agent *agent, uint64_t now)
+{
+	agent->hurrying = true;
+	if (agent->dashboard)
+		ship_hurry(agent->dashboard, now);
+	if (agent->otlp)
+		ship_hurry(agent->otlp, now);
+}
+
+static void run(struct agent *agent)
+{
+	for (;;) {
+		uint64_t stop_at = atomic_load(&agent->stop_at_ms), now, due, count;
+
+		web_run(&agent->web);
+		take_events(agent);
+		now = now_ms();
+		if (stop_at && !agent->hurrying)
+			hurry(agent, now);
+		due = run_all(agent, now);
+		tell_lost(agent, now);
+		if (stop_at && (all_done(agent) || now >= stop_at))
+			return;
+		due = stop_at ? earlier(due, stop_at) : due;
+		web_wait(&agent->web, agent->wake_fd, due > now ? due - now : 0);
+		(void)!read(agent->wake_fd, &count, sizeof(count));
+	}
+}
+
+/* Without what it needs the thread only takes events away. */
+static void run_idle(struct agent *agent)
+{
+	struct pollfd wake = { .fd = agent->wake_fd, .events = POLLIN };
+	struct event event;
+	uint64_t count;
+
+	while (atomic_load(&agent->stop_at_ms) == 0) {
+		while (event_take(agent->events, &event))
+			;
+		(void)poll(&wake, 1, -1);
+		(void)!read(agent->wake_fd, &count, sizeof(count));
+	}
+}
+
+static void *agent_main(void *arg)
+{
+	struct agent *agent = arg;
+
+	(void)pthread_setname_np(pthread_self(), "ship");
+	if (open_all(agent) < 0) {
+		run_idle(agent);
+		return NULL;
+	}
+	run(agent);
+	ship_close(agent->dashboard);
+	ship_close(agent->otlp);
+	web_finish(&agent->web);
+	return NULL;
+}
+
+/* The control thread's side */
+
+static void agent_free(struct agent *agent)
+{
+	if (agent->wake_fd >= 0)
+		close(agent->wake_fd);
+	event_ring_finish(agent->events);
+	free(agent);
+}
+
+int agent_start(struct agent **out, const struct agent_settings *settings)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int err;
+
+	if (!agent)
+		return -ENOMEM;
+	agent->settings = settings;
+	agent->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = agent->wake_fd < 0 ? -errno :
+				   event_ring_init(&agent->events, RING_EVENTS, agent->wake_fd);
+	if (err == 0)
+		err = -pthread_create(&agent->thread, NULL, agent_main, agent);
+	if (err < 0) {
+		agent_free(agent);
+		return err;
+	}
+	*out = agent;
+	return 0;
+}
+
+void agent_tell(struct agent *agent, const struct event *event)
+{
+	event_emit(agent->events, event);
+}
+
+void agent_stop(struct agent *agent, uint64_t patience_ms)
+{
+	if (!agent)
+		return;
+	atomic_store(&agent->stop_at_ms, now_ms() + patience_ms);
+	(void)eventfd_write(agent->wake_fd, 1);
+	(void)pthread_join(agent->thread, NULL);
+	agent_free(agent);
+}
