@@ -34,6 +34,7 @@ struct agent {
 	struct web_target dashboard_target, otlp_target;
 	struct event_origin origin;
 	struct ship *dashboard, *otlp;  /* NULL: not that */
+	struct notify *notify;
 	bool hurrying;
 	uint64_t lost_told, lost_told_ms;
 	char key_headers[2][AGENT_HEADER_MAX];
@@ -51,7 +52,7 @@ static uint64_t now_ms(void)
 
 bool agent_is_needed(const struct agent_settings *settings)
 {
-	return settings->ships || settings->exports;
+	return settings->ships || settings->exports || settings->service_count > 0;
 }
 
 /* Opening what was asked for */
@@ -110,6 +111,21 @@ static void open_otlp(struct agent *agent)
 		log_error("otlp.unavailable", log_str("err", "no memory"));
 }
 
+static void open_notify(struct agent *agent)
+{
+	const struct agent_settings *settings = agent->settings;
+	const struct notify_settings notify = {
+		.hostname = settings->hostname,
+		.backoff_ms = settings->backoff_ms,
+		.ignore = &settings->ignore,
+		.services = settings->services,
+		.service_count = settings->service_count,
+	};
+
+	if (notify_open(&agent->notify, &agent->web, &notify) < 0)
+		log_error("notification.unavailable", log_str("err", "no memory"));
+}
+
 static int open_all(struct agent *agent)
 {
 	const struct agent_settings *settings = agent->settings;
@@ -136,15 +152,19 @@ static int open_all(struct agent *agent)
 		open_dashboard(agent);
 	if (settings->exports)
 		open_otlp(agent);
+	if (settings->service_count > 0)
+		open_notify(agent);
 	return 0;
 }
 
 /* One turn */
 
-static void handle(struct agent *agent, const struct event *event)
+static void handle(struct agent *agent, const struct event *event, uint64_t now)
 {
 	size_t len;
 
+	if (agent->notify)
+		notify_event(agent->notify, event, now);
 	if (agent->dashboard && event_is_shipped(event)) {
 		len = event_json(event, &agent->origin, agent->text);
 		ship_push(agent->dashboard, (struct str){ agent->text, len });
@@ -157,10 +177,11 @@ static void handle(struct agent *agent, const struct event *event)
 
 static void take_events(struct agent *agent)
 {
+	uint64_t now = now_ms();
 	struct event event;
 
 	for (unsigned i = 0; i < RING_EVENTS && event_take(agent->events, &event); i++)
-		handle(agent, &event);
+		handle(agent, &event, now);
 }
 
 /* We were too slow for the control thread: a disk that hangs, a machine without time. */
@@ -195,13 +216,18 @@ static uint64_t run_all(struct agent *agent, uint64_t now)
 		ship_run(agent->otlp, now);
 		due = earlier(due, ship_due_ms(agent->otlp));
 	}
+	if (agent->notify) {
+		notify_run(agent->notify, now);
+		due = earlier(due, notify_due_ms(agent->notify));
+	}
 	return due;
 }
 
 static bool all_done(const struct agent *agent)
 {
 	return (!agent->dashboard || ship_done(agent->dashboard)) &&
-	       (!agent->otlp || ship_done(agent->otlp));
+	       (!agent->otlp || ship_done(agent->otlp)) &&
+	       (!agent->notify || notify_done(agent->notify));
 }
 
 static void hurry(struct agent *agent, uint64_t now)
@@ -211,6 +237,8 @@ static void hurry(struct agent *agent, uint64_t now)
 		ship_hurry(agent->dashboard, now);
 	if (agent->otlp)
 		ship_hurry(agent->otlp, now);
+	if (agent->notify)
+		notify_hurry(agent->notify, now);
 }
 
 static void run(struct agent *agent)
@@ -260,6 +288,7 @@ static void *agent_main(void *arg)
 	run(agent);
 	ship_close(agent->dashboard);
 	ship_close(agent->otlp);
+	notify_close(agent->notify);
 	web_finish(&agent->web);
 	return NULL;
 }

@@ -9,7 +9,7 @@
 
 #include "core/event.h"
 #include "core/resolv_conf.h"
-#include "dashboard/web.h"
+#include "dashboard/notify.h"
 
 enum {
 	AGENT_ERROR_MAX = 512,
@@ -37,6 +37,11 @@ struct agent_settings {                 /* texts are borrowed, for as long as th
 	struct web_target otlp;
 	const char *service_name;
 	char otlp_headers[AGENT_HEADERS_MAX][AGENT_HEADER_MAX];         /* "" behind the last */
+
+	struct notify_service services[NOTIFY_SERVICES_MAX];            /* that get alerts */
+	unsigned service_count;
+	struct notify_ignore ignore;
+	uint64_t backoff_ms;
 };
 
 struct agent;

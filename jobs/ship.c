@@ -22,6 +22,8 @@ void shipping_start(struct shipping *shipping)
 	if (settings->ships)
 		log_info("dashboard.logging_enabled",
 			 log_str("host", settings->dashboard.host_shown));
+	if (settings->service_count > 0)
+		log_info("notifications.enabled", log_uint("services", settings->service_count));
 	if (settings->exports)
 		log_info("otlp.enabled", log_str("host", settings->otlp.host_shown));
 }

@@ -130,6 +130,61 @@ static int read_otlp(struct shipping *shipping, const struct options *options,
 	return read_otlp_headers(settings, options->otlp_headers, error);
 }
 
+static int read_urls(struct agent_settings *settings, const char *text,
+		     char error[OPTION_ERROR_MAX])
+{
+	static const char blanks[] = " \t\n";
+	char why[WEB_ERROR_MAX];
+
+	for (unsigned number = 1; *(text += strspn(text, blanks)); number++) {
+		size_t len = strcspn(text, blanks);
+		const char *colon = memchr(text, ':', len);
+		int count = notify_parse(settings->services + settings->service_count,
+					 NOTIFY_SERVICES_MAX - settings->service_count,
+					 (struct str){ text, len }, why);
+
+		/* The rest of it is secret. */
+		if (count < 0)
+			return refuse(error, "NOTIFICATION_URLS: URL %u (%.*s:...) %s", number,
+				      colon && colon - text < 16 ? (int)(colon - text) : 0, text,
+				      why);
+		settings->service_count += (unsigned)count;
+		text += len;
+	}
+	return 0;
+}
+
+static int read_alerts(struct shipping *shipping, const struct options *options,
+		       char error[OPTION_ERROR_MAX])
+{
+	struct agent_settings *settings = &shipping->settings;
+	const char *host = options->notification_host, *key = options->notification_key;
+	char why[WEB_ERROR_MAX];
+
+	settings->backoff_ms = (uint64_t)options->notification_backoff_seconds * 1000;
+	if (!host[0] != !key[0])
+		warn(shipping, "NOTIFICATION_HOST and NOTIFICATION_KEY are needed both: no alert "
+		     "is sent to Gotify");
+	if (host[0] && key[0]) {
+		if (notify_gotify(&settings->services[0], host, key, why) < 0)
+			return refuse(error, "NOTIFICATION_HOST: \"%.200s\" %s", host, why);
+		settings->service_count = 1;
+	}
+	if (read_urls(settings, options->notification_urls, error) < 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < settings->service_count; i++) {
+		if (!web_target_is_exposed(&settings->services[i].target))
+			continue;
+		warn(shipping, "alerts go over plain http: they and the key can be read on the "
+		     "way; to a public address nothing is sent so: use https");
+		break;
+	}
+	if (notify_ignore_parse(&settings->ignore, options->notification_ignore_domains) > 0)
+		warn(shipping, "NOTIFICATION_IGNORE_DOMAINS: an entry with a blank in it, a very "
+		     "long one, or one too many was left out");
+	return 0;
+}
+
 int shipping_read(struct shipping *shipping, const struct options *options,
 		  char error[OPTION_ERROR_MAX])
 {
@@ -140,7 +195,8 @@ int shipping_read(struct shipping *shipping, const struct options *options,
 	settings->hosts_file = "/etc/hosts";
 	settings->api_key = settings->spool_folder = settings->service_name = "";
 	read_hostname(settings, options);
-	if (read_dashboard(shipping, options, error) < 0 || read_otlp(shipping, options, error) < 0)
+	if (read_dashboard(shipping, options, error) < 0 ||
+	    read_otlp(shipping, options, error) < 0 || read_alerts(shipping, options, error) < 0)
 		return -EINVAL;
 	if (agent_is_needed(settings) &&
 	    upstreams_load(options->dns_upstreams, options->resolv_conf, &settings->servers, why) <
