@@ -20,6 +20,7 @@ enum {
 	RING_EVENTS = 4096,
 	TELL_EVERY_MS = 60 * 1000,
 	SLEEP_MS = 60 * 1000,
+	MAIL_MAX = 64,                  /* as many as are in hand at once, or more (unblock.c) */
 };
 
 struct agent {
@@ -29,12 +30,22 @@ struct agent {
 	struct event_ring *events;
 	_Atomic uint64_t stop_at_ms;    /* 0: go on */
 
+	/* The mailbox: under the lock */
+	pthread_mutex_t lock;
+	int unblock_fd;
+	struct unblock_item items[MAIL_MAX];    /* to the control thread, a ring */
+	struct unblock_result results[MAIL_MAX];        /* from it */
+	unsigned item_first, item_count, result_count;
+	char *report;
+	bool report_urgent;
+
 	/* The thread's own */
 	struct web web;
 	struct web_target dashboard_target, otlp_target;
 	struct event_origin origin;
 	struct ship *dashboard, *otlp;  /* NULL: not that */
 	struct notify *notify;
+	struct unblock *unblock;
 	bool hurrying;
 	uint64_t lost_told, lost_told_ms;
 	char key_headers[2][AGENT_HEADER_MAX];
@@ -126,6 +137,35 @@ static void open_notify(struct agent *agent)
 		log_error("notification.unavailable", log_str("err", "no memory"));
 }
 
+/* From the dashboard, on our thread. */
+static void on_unblock(void *context, const struct unblock_item *item)
+{
+	struct agent *agent = context;
+
+	pthread_mutex_lock(&agent->lock);
+	if (agent->item_count < MAIL_MAX)
+		agent->items[(agent->item_first + agent->item_count++) % MAIL_MAX] = *item;
+	pthread_mutex_unlock(&agent->lock);
+	(void)eventfd_write(agent->unblock_fd, 1);
+}
+
+static void open_unblock(struct agent *agent)
+{
+	const struct agent_settings *settings = agent->settings;
+	const struct unblock_settings unblock = {
+		.target = &agent->dashboard_target,
+		.key_header = agent->key_headers[0][0] ? agent->key_headers[0] : NULL,
+		.hostname = settings->hostname,
+		.fetch = settings->unblocks,
+		.poll_ms = settings->poll_ms,
+		.found = on_unblock,
+		.context = agent,
+	};
+
+	if (unblock_open(&agent->unblock, &agent->web, &unblock, now_ms()) < 0)
+		log_error("remote_unblock.unavailable", log_str("err", "no memory"));
+}
+
 static int open_all(struct agent *agent)
 {
 	const struct agent_settings *settings = agent->settings;
@@ -150,6 +190,8 @@ static int open_all(struct agent *agent)
 	agent->otlp_target = settings->otlp;
 	if (settings->ships)
 		open_dashboard(agent);
+	if (settings->ships && settings->api_key[0])
+		open_unblock(agent);
 	if (settings->exports)
 		open_otlp(agent);
 	if (settings->service_count > 0)
@@ -184,6 +226,32 @@ static void take_events(struct agent *agent)
 		handle(agent, &event, now);
 }
 
+static void take_mail(struct agent *agent)
+{
+	struct unblock_result results[MAIL_MAX];
+	unsigned count;
+	char *report;
+	bool urgent;
+
+	pthread_mutex_lock(&agent->lock);
+	count = agent->result_count;
+	memcpy(results, agent->results, count * sizeof(*results));
+	agent->result_count = 0;
+	report = agent->report;
+	urgent = agent->report_urgent;
+	agent->report = NULL;
+	agent->report_urgent = false;
+	pthread_mutex_unlock(&agent->lock);
+	if (!agent->unblock) {
+		free(report);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++)
+		unblock_answer(agent->unblock, &results[i]);
+	if (report)
+		unblock_report(agent->unblock, report, urgent);
+}
+
 /* We were too slow for the control thread: a disk that hangs, a machine without time. */
 static void tell_lost(struct agent *agent, uint64_t now)
 {
@@ -215,6 +283,10 @@ static uint64_t run_all(struct agent *agent, uint64_t now)
 	if (agent->otlp) {
 		ship_run(agent->otlp, now);
 		due = earlier(due, ship_due_ms(agent->otlp));
+	}
+	if (agent->unblock && !agent->hurrying) {
+		unblock_run(agent->unblock, now);
+		due = earlier(due, unblock_due_ms(agent->unblock));
 	}
 	if (agent->notify) {
 		notify_run(agent->notify, now);
@@ -248,6 +320,7 @@ static void run(struct agent *agent)
 
 		web_run(&agent->web);
 		take_events(agent);
+		take_mail(agent);
 		now = now_ms();
 		if (stop_at && !agent->hurrying)
 			hurry(agent, now);
@@ -289,6 +362,7 @@ static void *agent_main(void *arg)
 	ship_close(agent->dashboard);
 	ship_close(agent->otlp);
 	notify_close(agent->notify);
+	unblock_close(agent->unblock);
 	web_finish(&agent->web);
 	return NULL;
 }
@@ -299,6 +373,10 @@ static void agent_free(struct agent *agent)
 {
 	if (agent->wake_fd >= 0)
 		close(agent->wake_fd);
+	if (agent->unblock_fd >= 0)
+		close(agent->unblock_fd);
+	(void)pthread_mutex_destroy(&agent->lock);
+	free(agent->report);
 	event_ring_finish(agent->events);
 	free(agent);
 }
@@ -311,8 +389,10 @@ int agent_start(struct agent **out, const struct agent_settings *settings)
 	if (!agent)
 		return -ENOMEM;
 	agent->settings = settings;
+	(void)pthread_mutex_init(&agent->lock, NULL);
+	agent->unblock_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	agent->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = agent->wake_fd < 0 ? -errno :
+	err = agent->wake_fd < 0 || agent->unblock_fd < 0 ? -errno :
 				   event_ring_init(&agent->events, RING_EVENTS, agent->wake_fd);
 	if (err == 0)
 		err = -pthread_create(&agent->thread, NULL, agent_main, agent);
@@ -327,6 +407,48 @@ int agent_start(struct agent **out, const struct agent_settings *settings)
 void agent_tell(struct agent *agent, const struct event *event)
 {
 	event_emit(agent->events, event);
+}
+
+void agent_report(struct agent *agent, char *report, bool urgent)
+{
+	char *old;
+
+	pthread_mutex_lock(&agent->lock);
+	old = agent->report;
+	agent->report = report;
+	agent->report_urgent |= urgent;
+	pthread_mutex_unlock(&agent->lock);
+	free(old);
+	(void)eventfd_write(agent->wake_fd, 1);
+}
+
+int agent_unblock_fd(const struct agent *agent)
+{
+	return agent->settings->unblocks ? agent->unblock_fd : -1;
+}
+
+bool agent_take_unblock(struct agent *agent, struct unblock_item *item)
+{
+	bool there;
+
+	pthread_mutex_lock(&agent->lock);
+	there = agent->item_count > 0;
+	if (there) {
+		*item = agent->items[agent->item_first];
+		agent->item_first = (agent->item_first + 1) % MAIL_MAX;
+		agent->item_count--;
+	}
+	pthread_mutex_unlock(&agent->lock);
+	return there;
+}
+
+void agent_answer(struct agent *agent, const struct unblock_result *result)
+{
+	pthread_mutex_lock(&agent->lock);
+	if (agent->result_count < MAIL_MAX)
+		agent->results[agent->result_count++] = *result;
+	pthread_mutex_unlock(&agent->lock);
+	(void)eventfd_write(agent->wake_fd, 1);
 }
 
 void agent_stop(struct agent *agent, uint64_t patience_ms)

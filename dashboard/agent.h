@@ -10,6 +10,7 @@
 #include "core/event.h"
 #include "core/resolv_conf.h"
 #include "dashboard/notify.h"
+#include "dashboard/unblock.h"
 
 enum {
 	AGENT_ERROR_MAX = 512,
@@ -32,6 +33,8 @@ struct agent_settings {                 /* texts are borrowed, for as long as th
 	uint64_t start_delay_ms;
 	const char *spool_folder;       /* "": none */
 	uint64_t spool_bytes;
+	bool unblocks;                  /* fetches what is to be unblocked */
+	uint64_t poll_ms;
 
 	bool exports;                   /* to an OpenTelemetry collector */
 	struct web_target otlp;
@@ -54,6 +57,13 @@ int agent_start(struct agent **agent, const struct agent_settings *settings);
 
 /* Control thread: hand over a copy.  When there is no room the event is dropped and counted. */
 void agent_tell(struct agent *agent, const struct event *event);
+
+/* How this instance is, as the body of POST /api/v1/sync, allocated; urgent: something changed. */
+void agent_report(struct agent *agent, char *report, bool urgent);
+/* Turns readable when there is something to unblock; read it, then take all.  -1: never. */
+int agent_unblock_fd(const struct agent *agent);
+bool agent_take_unblock(struct agent *agent, struct unblock_item *item);
+void agent_answer(struct agent *agent, const struct unblock_result *result);
 
 /* Send what is there, for so long at most, and end the thread.  NULL is fine. */
 void agent_stop(struct agent *agent, uint64_t patience_ms);

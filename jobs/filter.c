@@ -21,7 +21,9 @@
 #include "jobs/filter_status.h"
 #include "jobs/filter_watch.h"
 #include "jobs/jobs.h"
+#include "jobs/sync_report.h"
 #include "jobs/tell.h"
+#include "jobs/unblock.h"
 #include "netfilter/instance.h"
 #include "version.h"
 
@@ -154,6 +156,9 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 	if (shipping_read(&running->shipping, options, error) < 0)
 		return complain(error);
 	policy_source_choose(&running->reload.source, options);
+	unblocker_overlay(running, running->reload.overlay, sizeof(running->reload.overlay));
+	if (running->reload.overlay[0])
+		running->reload.source.overlay = running->reload.overlay;
 	err = policy_source_read(&running->reload.source, NULL, &policy, &policy_error);
 	if (err < 0) {
 		snprintf(error, sizeof(error), "failed to read policy: %s",
@@ -281,6 +286,8 @@ static int serve(struct running *running)
 		return complain_about("cannot watch", err, "");
 	filter_status_open(running);
 	shipping_start(&running->shipping);
+	unblocker_open(running);
+	sync_report_open(running);
 	policy = policy_current();
 	log_info("policy.applied", log_str("mode", "https"),
 		 log_uint("filter_count", policy->domain_count));
@@ -301,6 +308,8 @@ static void finish(struct running *running)
 	}
 	filter_status_close(running);
 	filter_watch_finish(running);
+	unblocker_close(running);
+	sync_report_close(running);
 	shipping_stop(&running->shipping);
 	reload_finish(running);
 	control_finish(&running->control);

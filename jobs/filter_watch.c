@@ -8,7 +8,9 @@
 
 #include "core/log.h"
 #include "core/quiet.h"
+#include "jobs/sync_report.h"
 #include "jobs/tell.h"
+#include "jobs/unblock.h"
 
 enum { TICK_MS = 1000 };
 
@@ -50,6 +52,8 @@ static void tell_one(void *context, const struct event *event)
 
 	event_log(event);
 	shipping_tell(&running->shipping, event);
+	sync_report_count(running, event);
+	unblocker_tell(running, event);
 }
 
 void filter_watch_drain(struct running *running)
@@ -123,6 +127,8 @@ static void on_tick(struct watch *watch)
 	else
 		open_nflog(running);
 	(void)filter_rules_assert(running);     /* what no watch has told */
+	unblocker_tick(running);
+	sync_report_tick(running);
 	quiet_reclaim();
 }
 

@@ -74,6 +74,8 @@ static int read_dashboard(struct shipping *shipping, const struct options *optio
 	settings->queue_size = options->dashboard_queue_size;
 	settings->start_delay_ms = options->dashboard_start_delay;
 	settings->spool_folder = options->dashboard_spool;
+	settings->unblocks = options->enable_remote_unblock && key_len > 0;
+	settings->poll_ms = options->unblock_poll_interval;
 	settings->spool_bytes = (uint64_t)options->dashboard_spool_max_mb * MEGABYTE;
 	return 0;
 }
