@@ -290,8 +290,8 @@ static int add_list(struct str text, const struct policy_spots *spots,
 	} else if (spots->root_there) {
 		size_t none;
 
-		if (!spots->root_is_block || !is_first_in_line(text, spots->root_first_key, &none) ||
-		    none != 0)
+		if (!spots->root_is_block ||
+		    !is_first_in_line(text, spots->root_first_key, &none) || none != 0)
 			return -ENOTSUP;
 		at = line_begin(text, spots->root_first_key);
 	}

@@ -162,7 +162,8 @@ static void set_headers(struct sender *sender, const struct alert *alert)
 	unsigned count = 0;
 
 	if (type) {
-		snprintf(sender->type_header, sizeof(sender->type_header), "Content-Type: %s", type);
+		snprintf(sender->type_header, sizeof(sender->type_header), "Content-Type: %s",
+			 type);
 		request->headers[count++] = sender->type_header;
 	}
 	if (notify_title_header(sender->service, alert, sender->title_header))

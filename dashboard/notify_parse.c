@@ -170,7 +170,7 @@ static int parse_ntfy(struct notify_service *service, const struct url *url,
 		   error);
 }
 
-/* "T00-B00-XXX" and "T00/B00/XXX" alike. */
+/* "T00-B00-abc" and "T00/B00/abc" alike. */
 static int aim_at_hook(struct notify_service *service, const char *token, char error[WEB_ERROR_MAX])
 {
 	char path[URL_TEXT_MAX + 16], *at;

@@ -1,5 +1,5 @@
-/* psl.c - the public suffix list, loaded when it is needed.  Its few functions are declared here, so
- * that building needs no package for it. */
+/* psl.c - the public suffix list, loaded when it is needed.  Its few functions are declared here,
+ * so that building needs no package for it. */
 #include "dashboard/psl.h"
 
 #include <dlfcn.h>

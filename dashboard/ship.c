@@ -19,7 +19,7 @@ enum {
 	FIRST_WAIT_MS = 500,
 	LONGEST_WAIT_MS = 30 * 1000,
 	REFUSED_WAIT_MS = 5 * 1000,     /* a wrong key does not get right by asking often */
-	SINGLES_FOR_MS = 10 * 60 * 1000, /* a server without arrays may have been replaced by then */
+	SINGLES_FOR_MS = 10 * 60 * 1000, /* a server without arrays may be another one then */
 	TELL_EVERY_MS = 60 * 1000,
 	HTTP_REQUEST_TIMEOUT = 408, HTTP_TOO_LARGE = 413, HTTP_TOO_MANY = 429,
 	HTTP_UNAUTHORIZED = 401, HTTP_FORBIDDEN = 403, HTTP_NOT_FOUND = 404,
@@ -145,13 +145,14 @@ static void tell_working(struct ship *ship)
 
 static void set_headers(struct ship *ship, bool packed)
 {
+	const char *const *more = ship->settings.headers;
 	unsigned count = 0;
 
 	ship->request.headers[count++] = "Content-Type: application/json";
 	if (packed)
 		ship->request.headers[count++] = "Content-Encoding: gzip";
-	for (unsigned i = 0; i < ARRAY_LEN(ship->settings.headers) && ship->settings.headers[i]; i++)
-		ship->request.headers[count++] = ship->settings.headers[i];
+	for (unsigned i = 0; i < ARRAY_LEN(ship->settings.headers) && more[i]; i++)
+		ship->request.headers[count++] = more[i];
 	ship->request.headers[count] = NULL;
 }
 

@@ -2,8 +2,8 @@
  * is in force, or has been refused.
  *
  * Our dashboard is told how this instance is by POST /api/v1/sync, which with ?wait= answers when
- * there is something to do; g0efilter's is asked by GET /api/v1/unblocks each UNBLOCK_POLL_INTERVAL.
- * What g0efilter's cannot be told, a refusal, is not told: an acknowledgement would read as done. */
+ * there is something to do; g0efilter's is asked by GET /api/v1/unblocks, so often.  What it cannot
+ * be told, a refusal, it is not told: an acknowledgement would read as done. */
 #ifndef DASHBOARD_UNBLOCK_H
 #define DASHBOARD_UNBLOCK_H
 

@@ -16,7 +16,8 @@ struct policy_source {
 /* Choose by the options (spec g0efilter 2.1, POLICY_PATH). */
 void policy_source_choose(struct policy_source *source, const struct options *options);
 
-/* Read and compile, with the overlay, without what was unblocked for a time that is over.  0; -EINVAL with *error; another -errno of reading the file, *error says it.
+/* Read and compile, with the overlay, without what was unblocked for a time that is over.
+ * 0; -EINVAL with *error; another -errno of reading the file, *error says it.
  * known: the hash of a policy, or NULL; when the text has just that, *policy is NULL. */
 int policy_source_read(struct policy_source *source, const uint64_t known[4],
 		       struct policy **policy, struct policy_error *error);

@@ -33,8 +33,8 @@ static size_t end_of_string(struct str text, size_t at)
 		at++;
 		if (at >= text.len || !text.at[at] || !strchr("\"\\/bfnrtu", text.at[at]))
 			return 0;
-		for (int i = 0; text.at[at] == 'u' && i < 4; i++)
-			if (at + 1 + (size_t)i >= text.len || hex_digit(text.at[at + 1 + (size_t)i]) < 0)
+		for (size_t i = 1; text.at[at] == 'u' && i <= 4; i++)
+			if (at + i >= text.len || hex_digit(text.at[at + i]) < 0)
 				return 0;
 	}
 	return at < text.len ? at + 1 : 0;
@@ -164,7 +164,8 @@ bool json_valid(struct str text)
 /* The next value from at on, without blanks; *at is moved behind it and a comma. */
 static bool take_value(struct str text, size_t *at, struct str *value)
 {
-	size_t begin = skip_space(text, *at), end = begin < text.len ? end_of_value(text, begin) : 0;
+	size_t begin = skip_space(text, *at);
+	size_t end = begin < text.len ? end_of_value(text, begin) : 0;
 
 	if (end == 0)
 		return false;
