@@ -119,6 +119,21 @@ static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *
 	return true;
 }
 
+/* What Go's ParseFloat takes in the usual form, above 0: no hexadecimal, no infinity. */
+static bool parse_real(const char *text, uint64_t max, double *number)
+{
+	char *end;
+	double value;
+
+	if (*text == '\0' || strspn(text, "0123456789.eE+-") != strlen(text))
+		return false;
+	value = strtod(text, &end);
+	if (*end != '\0' || !(value > 0) || value > (double)max)
+		return false;
+	*number = value;
+	return true;
+}
+
 static bool parse_word(const struct option_word *words, const char *text, unsigned *index)
 {
 	for (unsigned i = 0; words[i].text; i++) {
@@ -174,6 +189,8 @@ static bool store(struct options *options, const struct option *option, const ch
 			return false;
 		memcpy(field, &word, sizeof(word));     /* every enum here is as wide as unsigned */
 		return true;
+	case OPTION_REAL:
+		return parse_real(text, option->max, field);
 	case OPTION_COUNT:
 		if (!parse_count(text, option->min, option->max, &number))
 			return false;

@@ -18,6 +18,7 @@
 #define OPTION_TYPE_TEXT  const char *  /* never NULL; "": not set */
 #define OPTION_TYPE_BOOL  bool
 #define OPTION_TYPE_GIVEN bool
+#define OPTION_TYPE_REAL  double
 
 /* enum destination_check { DESTINATION_PIN, ... }; and so on for every CHOICE. */
 #define CHOICE(programs, field, name, def, help) enum field {

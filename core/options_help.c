@@ -61,6 +61,9 @@ const char *option_expects(const struct option *option, char out[OPTION_EXPECTS_
 			 "a number from %" PRIu64 " to %" PRIu64 ", decimal or 0x hexadecimal",
 			 option->min, option->max);
 		return out;
+	case OPTION_REAL:
+		snprintf(out, OPTION_EXPECTS_MAX, "a number above 0, up to %" PRIu64, option->max);
+		return out;
 	case OPTION_AUTO:
 	case OPTION_UINT:
 	case OPTION_PORT:
@@ -89,6 +92,7 @@ static const char *placeholder(enum option_type type)
 	case OPTION_MILLI:
 	case OPTION_AUTO:
 	case OPTION_COUNT:
+	case OPTION_REAL:
 		return " N";
 	case OPTION_PORT:
 		return " PORT";

@@ -8,6 +8,7 @@
 /* lenient: called by g0efilter's name, unknown arguments are only warned of. */
 int job_forward(int argc, char **argv, bool lenient);
 int job_filter(int argc, char **argv, bool lenient);
+int job_dashboard(int argc, char **argv, bool lenient);
 int job_healthcheck(int argc, char **argv, bool lenient);
 
 #endif

@@ -22,6 +22,8 @@ static const struct command {
 	  "egress filter of the network namespace it runs in" },
 	{ "forward", "proxy", 'W', job_forward,
 	  "listen on PORT, forward to TARGET" },
+	{ "dashboard", "g0efilter-dashboard", 'D', job_dashboard,
+	  "what many instances decided, in a browser and over HTTP" },
 	{ "healthcheck", "healthcheck", 'H', job_healthcheck,
 	  "is what runs here healthy? a forward when TARGET is set, else a filter" },
 };
