@@ -207,7 +207,8 @@ static void handle(struct agent *agent, const struct event *event, uint64_t now)
 
 	if (agent->notify)
 		notify_event(agent->notify, event, now);
-	if (agent->dashboard && event_is_shipped(event)) {
+	if (agent->dashboard && event_is_shipped(event) &&
+	    (event_is_decision(event->kind) || ship_knows_ringfence(agent->dashboard))) {
 		len = event_json(event, &agent->origin, agent->text);
 		ship_push(agent->dashboard, (struct str){ agent->text, len });
 	}

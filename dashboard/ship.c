@@ -32,7 +32,7 @@ struct ship {
 	struct queue queue;
 	struct web_request request;
 	bool probing, failing, hurrying, given_up;
-	bool gzip;                      /* the server takes it */
+	bool gzip, ringfence;           /* the server takes it; is ours */
 	unsigned batch_max, batch;      /* events in one request; in this one */
 	size_t bytes_max;
 	uint64_t not_before_ms, wait_ms;
@@ -275,6 +275,8 @@ static void on_reply(struct web_request *request, const struct web_reply *reply)
 	why = good ? NULL : why ? why : status;
 	if (reply->takes_gzip)
 		ship->gzip = true;
+	if (!reply->failed)
+		ship->ringfence = reply->is_ringfence;
 	if (ship->probing)
 		return on_probed(ship, reply, why);
 	if (good) {
@@ -329,6 +331,11 @@ void ship_hurry(struct ship *ship, uint64_t now_ms)
 bool ship_done(const struct ship *ship)
 {
 	return ship->given_up || (!web_started(&ship->request) && queue_count(&ship->queue) == 0);
+}
+
+bool ship_knows_ringfence(const struct ship *ship)
+{
+	return ship->ringfence;
 }
 
 struct ship_counts ship_counts(const struct ship *ship)

@@ -45,6 +45,10 @@ uint64_t ship_due_ms(const struct ship *ship);
 void ship_hurry(struct ship *ship, uint64_t now_ms);
 bool ship_done(const struct ship *ship);        /* nothing left to try */
 
+/* Has the server said that it is a ringfence-dashboard (Server)?  Others would pass over what only
+ * that one knows. */
+bool ship_knows_ringfence(const struct ship *ship);
+
 struct ship_counts {
 	uint64_t sent, dropped, waiting;
 };

@@ -4,7 +4,7 @@ import urllib.parse
 
 import pytest
 
-from dashboards import NAME, PORT, Collector, answer
+from collector import NAME, PORT, Collector, answer
 from internet import ATTACKER, ORIGIN
 from origins import Origin
 

@@ -1,7 +1,7 @@
 """test_otlp.py - events as log records of an OpenTelemetry collector."""
 import pytest
 
-from dashboards import Collector, answer
+from collector import Collector, answer
 from internet import ATTACKER
 
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from dashboards import ADDRESS, KEY, NAME, PORT, SHIP, Collector
+from collector import ADDRESS, KEY, NAME, PORT, SHIP, Collector
 from internet import ATTACKER, ORIGIN
 from ringfence import until
 
@@ -47,14 +47,21 @@ def test_a_block_arrives_with_the_seeds_fields_and_ours(net, server):
     assert server.probes == 1
 
 
-def test_what_was_allowed_arrives_with_its_rule_and_its_end(net, server):
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_was_allowed_arrives_with_its_rule_and_its_end(net, server, ours):
+    server.ours = ours
     start(net, server)
+    server.wait(lambda: server.probes == 1)
+    net.ringfence.wait_event("dashboard: probe ok")
     assert net.client.tls("allowed.test", to=ORIGIN) == "OK"
     allowed = server.wait_event(msg="https.allowed")
     assert allowed["rule"] == "allowed.test" and allowed["action"] == "ALLOWED"
-    end = server.wait_event(msg="https.closed")
-    assert end["conn"] == allowed["conn"] and end["bytes_down"] > 0
-    assert "action" not in end          # other servers pass over it
+    if ours:                            # others would pass over it
+        end = server.wait_event(msg="https.closed")
+        assert end["conn"] == allowed["conn"] and end["bytes_down"] > 0
+    block(net)
+    server.wait_event(msg="https.blocked")
+    assert ours or not server.found(msg="https.closed")
 
 
 def test_blocked_packets_arrive_and_allowed_ones_do_not(net, server):

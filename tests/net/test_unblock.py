@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from dashboards import KEY, SHIP, Collector, answer
+from collector import KEY, SHIP, Collector, answer
 from internet import ATTACKER, ORIGIN
 from netns import command
 
@@ -30,7 +30,7 @@ class Dashboard(Collector):
             self.routes["/api/v1/sync"] = self.sync
         else:
             self.routes["/api/v1/unblocks"] = self.fetch
-        self.ours = ours
+        self.has_sync = ours
 
     def sync(self, post):
         self.syncs.append(post.json())
@@ -107,7 +107,7 @@ def test_a_name_is_unblocked_and_acknowledged_when_it_is_in_force(net, server):
     assert policy(net) == POLICY.replace(
         "the one we need\n",
         'the one we need\n    - "evil.test" # ringfence: unblocked id=4f2a\n')
-    if not server.ours:
+    if not server.has_sync:
         assert server.syncs[-1] == "hostname=host%201"
 
 

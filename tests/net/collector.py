@@ -1,4 +1,4 @@
-"""dashboards.py - a dashboard, a collector, alert services: one HTTP server in the fake internet
+"""collector.py - a dashboard, a collector, alert services: one HTTP server in the fake internet
 that remembers what it was sent, and answers as a test wants.
 
     server = Collector(net)
@@ -45,6 +45,7 @@ class Collector:
         self.net, self.internet, self.address = net, net.internet, address
         self.url = f"http://{name}:{PORT}"
         self.status, self.key, self.arrays, self.packed = 201, None, True, False
+        self.ours = False               # is it a ringfence-dashboard?
         self.posts, self.events, self.probes = [], [], 0
         self.routes = {}                # path: function of a Post that gives an answer()
         self.internet.dns.set(name, address)
@@ -59,6 +60,7 @@ class Collector:
         post = Post(request)
         self.posts.append(post)
         fields = ["Accept-Encoding: gzip"] if self.packed else []
+        fields += ["Server: ringfence-dashboard/0.1.0"] if self.ours else []
         route = self.routes.get(post.path)
         if route:
             return route(post)
