@@ -131,23 +131,13 @@ uint64_t event_flow_id(const struct event *event)
 	return hash;
 }
 
-/* A line in the making: the fields, and the texts that some of them point to. */
-struct row {
-	struct log_field fields[33];
-	unsigned count;
-	char src_ip[ADDR_TEXT_MAX], src[ADDR_TEXT_MAX];
-	char dst_ip[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
-	char dialled[ADDR_TEXT_MAX], protocol[8], to_allow[HOSTNAME_MAX + 16];
-	char qtype[24], rcode[24], answers[EVENT_ANSWERS_MAX * ADDR_TEXT_MAX];
-};
-
-static void add(struct row *row, struct log_field field)
+static void add(struct event_row *row, struct log_field field)
 {
 	assert(row->count + 1 < ARRAY_LEN(row->fields));
 	row->fields[row->count++] = field;
 }
 
-static void add_if_any(struct row *row, const char *key, struct str text)
+static void add_if_any(struct event_row *row, const char *key, struct str text)
 {
 	if (text.len > 0)
 		add(row, log_text(key, text));
@@ -156,7 +146,7 @@ static void add_if_any(struct row *row, const char *key, struct str text)
 /* An array of chars in an event: ends at its NUL or with the array. */
 #define str_of_array(array) ((struct str){ (array), strnlen((array), sizeof(array)) })
 
-static void add_endpoints(struct row *row, const struct event *event)
+static void add_endpoints(struct event_row *row, const struct event *event)
 {
 	bool ports = has_ports(event);
 
@@ -180,7 +170,7 @@ static void add_endpoints(struct row *row, const struct event *event)
 }
 
 /* https= or host=: what was asked for; on a decision even when it is empty. */
-static void add_name(struct row *row, const struct event *event)
+static void add_name(struct event_row *row, const struct event *event)
 {
 	const char *component = event_component(event->kind), *key = NULL;
 
@@ -196,7 +186,7 @@ static void add_name(struct row *row, const struct event *event)
 		add(row, log_text(key, ((struct str){ event->name, event->name_len })));
 }
 
-static void add_nflog(struct row *row, const struct event *event)
+static void add_nflog(struct event_row *row, const struct event *event)
 {
 	print_protocol(event, row->protocol);
 	add(row, log_str("protocol", row->protocol));
@@ -240,7 +230,7 @@ static void print_answers(const struct event *event, char *out, size_t size)
 		snprintf(out + len, size - len, ",+%u", event->answers_more);
 }
 
-static void add_dns(struct row *row, const struct event *event)
+static void add_dns(struct event_row *row, const struct event *event)
 {
 	bool answered = event->kind != EVENT_DNS_MALFORMED && event->kind != EVENT_DNS_OWN;
 
@@ -269,7 +259,7 @@ static bool is_closed(enum event_kind kind)
 }
 
 /* reason= and err=, for what went wrong. */
-static void add_cause(struct row *row, const struct event *event)
+static void add_cause(struct event_row *row, const struct event *event)
 {
 	bool dial = event->kind == EVENT_HTTPS_DIAL || event->kind == EVENT_HTTP_DIAL ||
 		    event->kind == EVENT_FORWARD_DIAL || event->kind == EVENT_FLOW_DIAL;
@@ -289,7 +279,7 @@ static void add_cause(struct row *row, const struct event *event)
 				 "forwards through this namespace; set DNS_UPSTREAMS to others"));
 }
 
-static void add_closed(struct row *row, const struct event *event)
+static void add_closed(struct event_row *row, const struct event *event)
 {
 	if (!is_closed(event->kind))
 		return;
@@ -299,7 +289,7 @@ static void add_closed(struct row *row, const struct event *event)
 	add(row, log_uint("duration_ms", event->duration_ms));
 }
 
-static void add_dialled(struct row *row, const struct event *event)
+static void add_dialled(struct event_row *row, const struct event *event)
 {
 	if (!known(&event->dialled))
 		return;
@@ -310,7 +300,7 @@ static void add_dialled(struct row *row, const struct event *event)
 }
 
 /* The line to add to the policy, where one would have helped (decisions.md 25). */
-static void add_to_allow(struct row *row, const struct event *event)
+static void add_to_allow(struct event_row *row, const struct event *event)
 {
 	char name[HOSTNAME_MAX + 1], ip[ADDR_TEXT_MAX];
 
@@ -329,42 +319,72 @@ static void add_to_allow(struct row *row, const struct event *event)
 	}
 }
 
-static bool is_decision(enum event_kind kind)
+bool event_is_decision(enum event_kind kind)
 {
-	return is_blocked(kind) || (is_allowed(kind) && !is_nflog(kind));
+	return is_blocked(kind) || strcmp(event_action(kind), "AUDIT") == 0 ||
+	       (is_allowed(kind) && !is_nflog(kind));
+}
+
+bool event_is_end(enum event_kind kind)
+{
+	return is_closed(kind);
+}
+
+static bool listened_to;
+
+void event_listen(bool listening)
+{
+	listened_to = listening;
 }
 
 bool event_wanted(enum event_kind kind)
 {
-	return log_enabled(event_level(kind)) || (is_decision(kind) && log_decisions());
+	bool told = log_decisions() || listened_to;
+
+	return log_enabled(event_level(kind)) || (event_is_decision(kind) && told) ||
+	       (event_is_end(kind) && listened_to);
+}
+
+void event_fields(const struct event *event, struct event_row *row)
+{
+	const struct kind *kind = kind_of(event->kind);
+
+	row->count = 0;
+	add_if_any(row, "action", str_of(kind->action));
+	add(row, log_str("component", kind->component));
+	add_endpoints(row, event);
+	add_name(row, event);
+	if (is_nflog(event->kind))
+		add_nflog(row, event);
+	if (is_dns(event->kind))
+		add_dns(row, event);
+	add_cause(row, event);
+	add_closed(row, event);
+	add_dialled(row, event);
+	add_if_any(row, "rule", str_of_array(event->rule));
+	add_if_any(row, "detail", str_of_array(event->detail));
+	if (event->count > 1)
+		add(row, log_uint("count", event->count));
+	add_to_allow(row, event);
+	row->fields[row->count].type = LOG_END;
+}
+
+const struct log_field *event_field(const struct event_row *row, const char *key)
+{
+	for (unsigned i = 0; i < row->count; i++)
+		if (strcmp(row->fields[i].key, key) == 0)
+			return &row->fields[i];
+	return NULL;
 }
 
 void event_log(const struct event *event)
 {
-	const struct kind *kind = kind_of(event->kind);
 	enum log_level level = event_level(event->kind);
-	bool decision = is_decision(event->kind);
-	struct row row;
+	bool decision = event_is_decision(event->kind);
+	struct event_row row;
 
-	if (!decision && !log_enabled(level))
+	if (!log_enabled(level) && !(decision && log_decisions()))
 		return;
-	row.count = 0;
-	add_if_any(&row, "action", str_of(kind->action));
-	add(&row, log_str("component", kind->component));
-	add_endpoints(&row, event);
-	add_name(&row, event);
-	if (is_nflog(event->kind))
-		add_nflog(&row, event);
-	if (is_dns(event->kind))
-		add_dns(&row, event);
-	add_cause(&row, event);
-	add_closed(&row, event);
-	add_dialled(&row, event);
-	add_if_any(&row, "rule", str_of_array(event->rule));
-	add_if_any(&row, "detail", str_of_array(event->detail));
-	if (event->count > 1)
-		add(&row, log_uint("count", event->count));
-	add_to_allow(&row, event);
-	row.fields[row.count].type = LOG_END;
-	log_line(level, event->time_ns, kind->text, decision, row.fields);
+	event_fields(event, &row);
+	log_line(level, event->time_ns, event_text(event->kind), decision, row.fields);
 }

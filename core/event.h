@@ -74,8 +74,32 @@ void event_log_init(const char *hostname, const char *tenant_id);
 /* VERBOSE: the end of each forwarded connection is told at INFO, not DEBUG.  Before the workers. */
 void event_log_verbose(bool verbose);
 
+/* Somebody beyond the log is told of decisions and of connections' ends (dashboard/).  Before the
+ * workers. */
+void event_listen(bool listening);
+
 /* Would anybody be told of such an event?  Asked before one is made where many pass. */
 bool event_wanted(enum event_kind kind);
+
+/* Is it about what the policy lets through or not: BLOCKED, AUDIT, or ALLOWED by name?  Others are
+ * not shipped; of packets, only those that were blocked. */
+bool event_is_decision(enum event_kind kind);
+/* The end of a connection, with its bytes and its duration. */
+bool event_is_end(enum event_kind kind);
+
+/* An event as fields, closed by LOG_END; they point into the event and into this. */
+struct event_row {
+	struct log_field fields[33];
+	unsigned count;
+	char src_ip[ADDR_TEXT_MAX], src[ADDR_TEXT_MAX];
+	char dst_ip[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
+	char dialled[ADDR_TEXT_MAX], protocol[8], to_allow[HOSTNAME_MAX + 16];
+	char qtype[24], rcode[24], answers[EVENT_ANSWERS_MAX * ADDR_TEXT_MAX];
+};
+
+void event_fields(const struct event *event, struct event_row *row);
+/* The field with this key, or NULL. */
+const struct log_field *event_field(const struct event_row *row, const char *key);
 
 /*
  * Write it as a log line (console and JSON by what log.h was told), with the seed's fields (spec

@@ -25,6 +25,7 @@ struct policy {
 	size_t ranges_v4, ranges_v6;
 	size_t domain_count, ip_count;  /* entries as written, blanks not counted */
 	uint64_t hash[4];               /* of the source text: equal means nothing changed */
+	uint64_t file_hash[4];          /* of the policy file's alone, without the overlay */
 	char **entries;                 /* every entry as written, sorted, for policy_diff() */
 	size_t entry_count;
 	char *entry_text;               /* what entries points into */
@@ -47,6 +48,13 @@ struct policy_error {
  * policy_free().
  */
 int policy_parse(const char *text, size_t len, struct policy **policy, struct policy_error *error);
+
+/* The same of two texts, one policy: what either allows is allowed.  An overlay that is no good
+ * policy is left out, *overlay_error (may be NULL) says why; else its text is empty. */
+int policy_parse_merged(struct str text, struct str overlay, struct policy **policy,
+			struct policy_error *error, struct policy_error *overlay_error);
+/* The hash that it gives. */
+void policy_hash_merged(struct str text, struct str overlay, uint64_t hash[4]);
 
 /* The hash of policy text, as in struct policy: cheap beside policy_parse(). */
 void policy_hash(const char *text, size_t len, uint64_t hash[4]);

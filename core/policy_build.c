@@ -310,6 +310,7 @@ int policy_build(struct policy_builder *builder, struct str source, struct polic
 		policy->ranges_v4++;
 	policy->ranges_v6 = ranges - policy->ranges_v4;
 	policy_hash(source.at, source.len, policy->hash);
+	memcpy(policy->file_hash, policy->hash, sizeof(policy->file_hash));
 	*out = policy;
 	return 0;
 fail:

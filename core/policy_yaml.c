@@ -112,20 +112,68 @@ static int load_entries(struct policy_builder *builder, struct str text,
 	return err;
 }
 
+/* Everything that a text allows, into the builder. */
+static int add_text(struct policy_builder *builder, struct str text, struct policy_error *error)
+{
+	struct policy_walk walk = { 0 };
+	int err = policy_walk(text, &walk, error);
+
+	if (err == 0 && walk.ips.count + walk.domains.count > 0)
+		err = load_entries(builder, text, &walk, error);
+	policy_walk_finish(&walk);
+	return err;
+}
+
 int policy_parse(const char *text, size_t len, struct policy **policy, struct policy_error *error)
 {
 	struct policy_builder builder = { 0 };
-	struct policy_walk walk = { 0 };
 	struct str source = { text, len };
 	int err;
 
 	*error = (struct policy_error){ 0 };
-	err = policy_walk(source, &walk, error);
-	if (err == 0 && walk.ips.count + walk.domains.count > 0)
-		err = load_entries(&builder, source, &walk, error);
+	err = add_text(&builder, source, error);
 	if (err == 0)
 		err = policy_build(&builder, source, policy, error);
-	policy_walk_finish(&walk);
 	policy_builder_finish(&builder);
+	return err;
+}
+
+void policy_hash_merged(struct str text, struct str overlay, uint64_t hash[4])
+{
+	uint64_t more[4];
+
+	policy_hash(text.at, text.len, hash);
+	if (overlay.len == 0)
+		return;
+	policy_hash(overlay.at, overlay.len, more);
+	for (int i = 0; i < 4; i++)             /* neither is secret, nor chosen by an attacker */
+		hash[i] = (hash[i] << 1 | hash[i] >> 63) ^ more[i];
+}
+
+int policy_parse_merged(struct str text, struct str overlay, struct policy **policy,
+			struct policy_error *error, struct policy_error *overlay_error)
+{
+	struct policy_builder builder = { 0 };
+	struct policy_error why = { 0 };
+	struct policy *alone = NULL;
+	int err, overlay_err = 0;
+
+	*error = (struct policy_error){ 0 };
+	/* Alone first: what is wrong with it must not spoil the other. */
+	if (overlay.len > 0)
+		overlay_err = policy_parse(overlay.at, overlay.len, &alone, &why);
+	policy_free(alone);
+	if (overlay_error)
+		*overlay_error = why;
+	if (overlay_err == -ENOMEM)
+		return -ENOMEM;
+	err = add_text(&builder, text, error);
+	if (err == 0 && overlay.len > 0 && overlay_err == 0)
+		err = add_text(&builder, overlay, error);
+	if (err == 0)
+		err = policy_build(&builder, text, policy, error);
+	policy_builder_finish(&builder);
+	if (err == 0)
+		policy_hash_merged(text, overlay, (*policy)->hash);
 	return err;
 }

@@ -49,24 +49,44 @@ void privilege_harden_process(void)
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-int privilege_drop_to_socket_work(uint32_t uid)
+/* Of these capabilities those that we have stay, no other. */
+static int keep_only(const unsigned *keep, unsigned count)
 {
-	/* SO_MARK: CAP_NET_RAW is enough since Linux 5.17, CAP_NET_ADMIN always was.  With
-	 * CAP_SYS_RESOURCE, which containers rarely have, our pipes are not counted. */
-	const unsigned keep[] = { privilege_net_raw() ? CAP_NET_RAW : CAP_NET_ADMIN,
-				  CAP_SYS_RESOURCE };
 	struct caps caps = { .header = { .version = _LINUX_CAPABILITY_VERSION_3 } };
 
-	if (uid != 0) {
-		(void)setfsuid(uid);
-		if ((uint32_t)setfsuid(uid) != uid)     /* returns the id before the call */
-			return -EPERM;
-	}
-	for (unsigned i = 0; i < ARRAY_LEN(keep); i++) {
+	for (unsigned i = 0; i < count; i++) {
 		if (!has(keep[i]))
 			continue;
 		caps.data[keep[i] / 32].effective |= 1U << (keep[i] % 32);
 		caps.data[keep[i] / 32].permitted |= 1U << (keep[i] % 32);
 	}
 	return syscall(SYS_capset, &caps.header, caps.data) < 0 ? -errno : 0;
+}
+
+/* SO_MARK: CAP_NET_RAW is enough since Linux 5.17, CAP_NET_ADMIN always was. */
+static unsigned cap_to_mark(void)
+{
+	return privilege_net_raw() ? CAP_NET_RAW : CAP_NET_ADMIN;
+}
+
+int privilege_drop_to_socket_work(uint32_t uid)
+{
+	/* With CAP_SYS_RESOURCE, which containers rarely have, our pipes are not counted. */
+	const unsigned keep[] = { cap_to_mark(), CAP_SYS_RESOURCE };
+
+	if (uid != 0) {
+		(void)setfsuid(uid);
+		if ((uint32_t)setfsuid(uid) != uid)     /* returns the id before the call */
+			return -EPERM;
+	}
+	return keep_only(keep, ARRAY_LEN(keep));
+}
+
+int privilege_drop_to_shipping(void)
+{
+	/* CAP_SETUID to make sockets under another user id (egress.h); the other for files that
+	 * belong to somebody else, where a container still has it. */
+	const unsigned keep[] = { cap_to_mark(), CAP_SETUID, CAP_DAC_OVERRIDE };
+
+	return keep_only(keep, ARRAY_LEN(keep));
 }

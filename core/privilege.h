@@ -19,4 +19,7 @@ void privilege_harden_process(void);
  * only the one that SO_MARK needs stays, and the one for pipes where it is there.  0 or -errno. */
 int privilege_drop_to_socket_work(uint32_t uid);
 
+/* For the thread that ships events: it makes such sockets (egress.h), and has files of its own. */
+int privilege_drop_to_shipping(void);
+
 #endif

@@ -136,6 +136,8 @@ static void answer(const struct transaction *t, const struct post *post)
 				  out.at[out.len - 1] == '[' ? "" : ",", (long long)id);
 	}
 	out_text(&out, "]}");
+	/* RFC 9110 12.5.3: an agent may pack what it sends next. */
+	reply_header(post->request, "Accept-Encoding", "gzip");
 	reply_out(post->request, 201, &out);
 }
 

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "core/op.h"
+#include "core/resolve.h"
 #include "health/listening.h"
 #include "health/pin.h"
-#include "health/resolve.h"
 
 static void say(const char *level, const char *format, va_list args)
 {

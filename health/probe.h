@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "health/curl.h"
+#include "core/curl.h"
 #include "health/ports.h"
 
 enum probe_kind { PROBE_HTTP, PROBE_SMTP, PROBE_KINDS };

@@ -12,8 +12,8 @@
 
 #include "core/log.h"
 #include "core/op.h"
+#include "core/resolve.h"
 #include "health/pin.h"
-#include "health/resolve.h"
 
 enum { EVENTS_MAX = 8 };
 
@@ -255,7 +255,7 @@ static void ask_name(struct schedule *schedule)
 {
 	const struct schedule_plan *plan = &schedule->plan;
 	int err = resolve_open(&schedule->resolve, plan->nameservers, plan->name,
-			       plan->pinned->sa.sa_family, on_answer, schedule);
+			       plan->pinned->sa.sa_family, NULL, on_answer, schedule);
 
 	if (err == 0) {
 		schedule->resolving.fd = resolve_fd(schedule->resolve);

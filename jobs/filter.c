@@ -22,7 +22,9 @@
 #include "jobs/filter_status.h"
 #include "jobs/filter_watch.h"
 #include "jobs/jobs.h"
+#include "jobs/sync_report.h"
 #include "jobs/tell.h"
+#include "jobs/unblock.h"
 #include "netfilter/instance.h"
 #include "version.h"
 
@@ -60,6 +62,8 @@ static void settings_from_options(struct running *running)
 		.lifetime_ms = options->conn_max_lifetime_ms,
 		.open = running->open,
 	};
+	running->shipping.settings.egress =
+		(struct egress){ running->settings.mark, running->settings.uid };
 }
 
 /* Our own uid when it is not root's; another for our sockets where we may take one. */
@@ -132,7 +136,12 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 		return complain_about("cannot start", err, "");
 	if (resolver_configure(options->dns_upstreams, options->resolv_conf, &resolver_error) < 0)
 		return complain(resolver_error);
+	if (shipping_read(&running->shipping, options, error) < 0)
+		return complain(error);
 	policy_source_choose(&running->reload.source, options);
+	unblocker_overlay(running, running->reload.overlay, sizeof(running->reload.overlay));
+	if (running->reload.overlay[0])
+		running->reload.source.overlay = running->reload.overlay;
 	err = policy_source_read(&running->reload.source, NULL, &policy, &policy_error);
 	if (err < 0) {
 		snprintf(error, sizeof(error), "failed to read policy: %s",
@@ -238,6 +247,7 @@ static int start(struct running *running)
 	err = filter_names_open(running);
 	if (err < 0)
 		return complain_about("cannot start", err, "");
+	event_listen(agent_is_needed(&running->shipping.settings));
 	if ((status = start_workers(running)) != 0)
 		return status;
 	tell_start(running);
@@ -261,6 +271,9 @@ static int serve(struct running *running)
 	    (err = filter_names_watch(running)) < 0)
 		return complain_about("cannot watch", err, "");
 	filter_status_open(running);
+	shipping_start(&running->shipping);
+	unblocker_open(running);
+	sync_report_open(running);
 	policy = policy_current();
 	log_info("policy.applied", log_str("mode", filter_mode_text(running)),
 		 log_uint("filter_count", policy->domain_count));
@@ -282,6 +295,9 @@ static void finish(struct running *running)
 	}
 	filter_status_close(running);
 	filter_watch_finish(running);
+	unblocker_close(running);
+	sync_report_close(running);
+	shipping_stop(&running->shipping);
 	reload_finish(running);
 	control_finish(&running->control);
 	nft_close(running->nft);

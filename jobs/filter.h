@@ -2,12 +2,15 @@
 #ifndef JOBS_FILTER_H
 #define JOBS_FILTER_H
 
+#include <limits.h>
+
 #include "core/control.h"
 #include "core/options.h"
 #include "core/status.h"
 #include "core/worker.h"
 #include "forward/dns.h"
 #include "forward/filter.h"
+#include "jobs/ship.h"
 #include "jobs/source.h"
 #include "netfilter/nflog.h"
 #include "netfilter/nft.h"
@@ -22,6 +25,7 @@ struct reload {                         /* jobs/reload.c */
 	uint64_t failed_at_ms;          /* CLOCK_REALTIME */
 	uint64_t seen_hash[4];          /* of what was read last and is not in force */
 	bool stale_told;
+	char overlay[PATH_MAX];         /* source.overlay */
 };
 
 struct running {
@@ -48,6 +52,9 @@ struct running {
 	uint64_t events_dropped;
 	struct status *status;          /* the control socket; NULL: there is none */
 	uint64_t started_ms;            /* CLOCK_REALTIME */
+	struct shipping shipping;
+	struct unblocker *unblocker;    /* NULL: nothing is unblocked from afar */
+	struct sync_report *report;     /* NULL: nobody is told */
 };
 
 /* Rules for this policy: settings and options as they are, its addresses and ports.  0 or
@@ -59,5 +66,7 @@ int reload_init(struct running *running);
 void reload_finish(struct running *running);
 /* Read and apply it now, also when nothing seems to have changed (SIGHUP). */
 void reload_now(struct running *running);
+/* We have changed it ourselves: the same, without a doubt.  0 or -errno with a line in why. */
+int reload_edited(struct running *running, char *why, size_t size);
 
 #endif

@@ -33,7 +33,7 @@ static void add_rules(struct running *running, struct status_text *text)
 static void add_policy(const struct running *running, struct status_text *text)
 {
 	const struct reload *reload = &running->reload;
-	const uint64_t *hash = policy_current()->hash;
+	const uint64_t *hash = policy_current()->file_hash;
 
 	if (reload->source.path)
 		status_add(text, "policy_path", "%s", reload->source.path);

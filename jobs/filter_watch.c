@@ -8,7 +8,9 @@
 
 #include "core/log.h"
 #include "core/quiet.h"
+#include "jobs/sync_report.h"
 #include "jobs/tell.h"
+#include "jobs/unblock.h"
 
 enum { TICK_MS = 1000 };
 
@@ -45,18 +47,34 @@ static void on_signal(struct watch *watch)
 }
 
 /* Where a redirected datagram wanted to go. */
-static void find_origin(void *context, struct event *event)
+static void find_origin(struct running *running, struct event *event)
 {
-	struct running *running = context;
 	union addr listener = event->dst;
 
 	if (event->redirected && event_wanted(event->kind))
 		(void)origin_of_udp(running->origin, &event->src, &listener, &event->dst);
 }
 
+/* To all who want to know. */
+static void tell_packet(void *context, const struct event *event)
+{
+	struct running *running = context;
+
+	event_log(event);
+	shipping_tell(&running->shipping, event);
+	sync_report_count(running, event);
+	unblocker_tell(running, event);
+}
+
+static void tell_one(void *context, struct event *event)
+{
+	find_origin(context, event);
+	tell_packet(context, event);
+}
+
 void filter_watch_drain(struct running *running)
 {
-	tell_events(&running->workers, &running->events_dropped, find_origin, running);
+	tell_events(&running->workers, &running->events_dropped, tell_one, running);
 }
 
 static void on_events(struct watch *watch)
@@ -65,12 +83,6 @@ static void on_events(struct watch *watch)
 
 	(void)!read(watch->fd, &count, sizeof(count));
 	filter_watch_drain(container_of(watch, struct running, events));
-}
-
-static void tell_packet(void *context, const struct event *event)
-{
-	(void)context;
-	event_log(event);
 }
 
 static void on_nflog(struct watch *watch)
@@ -137,6 +149,8 @@ static void on_tick(struct watch *watch)
 	else
 		open_nflog(running);
 	(void)filter_rules_assert(running);     /* what no watch has told */
+	unblocker_tick(running);
+	sync_report_tick(running);
 	quiet_reclaim();
 }
 

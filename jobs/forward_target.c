@@ -10,8 +10,8 @@
 
 #include "core/hosts.h"
 #include "core/log.h"
+#include "core/resolve.h"
 #include "forward/target.h"
-#include "health/resolve.h"
 
 /* Docker notes its containers' addresses with a TTL of ten minutes, and gives them to others when a
  * container is made anew; asking it again costs no more than a datagram on loopback. */
@@ -80,7 +80,8 @@ static int ask_family(struct forwarding *forwarding, sa_family_t family,
 	struct asked asked = { .answer = answer };
 	struct resolve *resolve;
 	int err = resolve_open(&resolve, &forwarding->nameservers,
-			       str_of(forwarding->forward.target), family, on_resolved, &asked);
+			       str_of(forwarding->forward.target), family, NULL, on_resolved,
+			       &asked);
 
 	while (err == 0 && !asked.done) {
 		struct pollfd fds[] = {

@@ -103,7 +103,7 @@ static void tell_applied(const struct running *running, const struct policy *old
 		 log_str("changes", policy_diff(old, new, changes, sizeof(changes))));
 }
 
-static void apply(struct running *running, struct policy *policy)
+static int apply(struct running *running, struct policy *policy)
 {
 	const struct policy *old = policy_current();
 	char text[300];
@@ -118,7 +118,7 @@ static void apply(struct running *running, struct policy *policy)
 		complain(running, "policy.reload_failed", text);
 		(void)rules_for_policy(running, old);
 		policy_free(policy);
-		return;
+		return err;
 	}
 	running->reload.failed_hash = 0;
 	policy_set_current(policy);
@@ -129,6 +129,7 @@ static void apply(struct running *running, struct policy *policy)
 	filter_names_check_policy(running, policy);
 	for (unsigned i = 0; i < running->workers.count; i++)
 		filter_recheck_post(&running->rechecks[i]);
+	return 0;
 }
 
 static void tell_stale(struct reload *reload)
@@ -186,7 +187,24 @@ static void read_policy(struct running *running, enum cause cause)
 	hash_text(policy, hash[1]);
 	log_info("policy.change_detected", log_str("old_hash", hash[0]),
 		 log_str("new_hash", hash[1]));
-	apply(running, policy);
+	(void)apply(running, policy);
+}
+
+int reload_edited(struct running *running, char *why, size_t size)
+{
+	struct reload *reload = &running->reload;
+	struct policy_error error;
+	struct policy *policy;
+	int err = policy_source_read(&reload->source, policy_current()->hash, &policy, &error);
+
+	if (err < 0)
+		policy_source_error(&reload->source, &error, why, size);
+	if (err < 0 || !policy)
+		return err;
+	err = apply(running, policy);
+	if (err < 0)
+		snprintf(why, size, "%s", reload->failed_text);
+	return err;
 }
 
 void reload_now(struct running *running)

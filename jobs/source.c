@@ -2,14 +2,13 @@
 #include "jobs/source.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-enum { POLICY_FILE_MAX = 256 << 20 };
+#include "core/log.h"
+#include "jobs/policy_files.h"
 
 static const char *const usual_paths[] = { "/app/policy.yaml", "/app/policy/policy.yaml" };
 
@@ -40,69 +39,68 @@ void policy_source_choose(struct policy_source *source, const struct options *op
 					 NULL;
 }
 
-static int read_all(const char *path, char **text, size_t *len)
+/* An overlay only lets more through: one that is no good is left out, and told once. */
+static void tell_overlay(struct policy_source *source, const struct policy_error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat stat_;
-	int err = 0;
+	uint64_t hash[4] = { 0 };
 
-	*text = NULL;
-	*len = 0;
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &stat_) < 0)
-		err = -errno;
-	else if (!S_ISREG(stat_.st_mode))
-		err = S_ISDIR(stat_.st_mode) ? -EISDIR : -EINVAL;
-	else if (stat_.st_size > POLICY_FILE_MAX)
-		err = -EFBIG;
-	else if (!(*text = malloc((size_t)stat_.st_size + 1)))
-		err = -ENOMEM;
-	while (err == 0 && *len < (size_t)stat_.st_size) {
-		ssize_t n = read(fd, *text + *len, (size_t)stat_.st_size - *len);
-
-		if (n < 0 && errno != EINTR)
-			err = -errno;
-		if (n == 0)
-			break;          /* it was cut while we read: what is there is judged */
-		if (n > 0)
-			*len += (size_t)n;
-	}
-	close(fd);
-	return err;
+	if (error->text[0])
+		policy_hash(error->text, strlen(error->text), hash);
+	if (error->text[0] && hash[0] != source->overlay_told)
+		log_error("policy.overlay_bad", log_str("path", source->overlay),
+			  log_uint("line", error->line), log_str("err", error->text),
+			  log_str("note", "what was unblocked there is blocked again: correct the "
+				  "file, or remove it"));
+	source->overlay_told = hash[0];
 }
 
 /* Compiling 100,000 names takes a tenth of a second, comparing them nothing. */
-static int parse_if_new(const char *text, size_t len, const uint64_t *known,
-			struct policy **policy, struct policy_error *error)
+static int parse_if_new(struct policy_source *source, struct str text, struct str overlay,
+			const uint64_t *known, struct policy **policy, struct policy_error *error)
 {
+	struct policy_error overlay_error = { 0 };
 	uint64_t hash[4];
+	int err;
 
-	policy_hash(text, len, hash);
-	if (!known || memcmp(known, hash, sizeof(hash)) != 0)
-		return policy_parse(text, len, policy, error);
+	policy_hash_merged(text, overlay, hash);
 	*policy = NULL;
-	return 0;
+	if (known && memcmp(known, hash, sizeof(hash)) == 0)
+		return 0;
+	err = policy_parse_merged(text, overlay, policy, error, &overlay_error);
+	tell_overlay(source, &overlay_error);
+	return err;
 }
 
-int policy_source_read(const struct policy_source *source, const uint64_t known[4],
+int policy_source_read(struct policy_source *source, const uint64_t known[4],
 		       struct policy **policy, struct policy_error *error)
 {
-	char *text;
-	size_t len;
+	uint64_t file_hash[4];
+	char *text = NULL, *overlay = NULL;
+	size_t len = 0, overlay_len = 0;
 	int err;
 
 	memset(error, 0, sizeof(*error));
 	if (!source->path)
 		return policy_from_lists(source->ips, source->domains, policy, error);
-	err = read_all(source->path, &text, &len);
-	if (err == 0)
-		err = parse_if_new(text, len, known, policy, error);
-	else
+	err = policy_file_read(source->path, &text, &len);
+	if (err < 0)
 		snprintf(error->text, sizeof(error->text), "%s%s", strerror(-err),
 			 err == -ENOENT ? ": set POLICY_PATH to your policy file, or "
 					  "ALLOWLIST_DOMAINS and ALLOWLIST_IPS" : "");
+	if (err == 0 && source->overlay &&
+	    policy_file_read(source->overlay, &overlay, &overlay_len) < 0)
+		overlay_len = 0;                /* there is none */
+	if (err == 0) {
+		policy_hash(text, len, file_hash);
+		policy_drop_expired(&text, &len);
+		policy_drop_expired(&overlay, &overlay_len);
+		err = parse_if_new(source, (struct str){ text, len },
+				   (struct str){ overlay, overlay_len }, known, policy, error);
+	}
+	if (err == 0 && *policy)
+		memcpy((*policy)->file_hash, file_hash, sizeof(file_hash));
 	free(text);
+	free(overlay);
 	return err;
 }
 

@@ -9,14 +9,17 @@ struct policy_source {
 	const char *path;               /* NULL: the variables, which never change */
 	const char *ips, *domains;
 	const char *note;               /* event to log about the choice of path, or NULL */
+	const char *overlay;            /* what was unblocked beside the file (policy_files.h) */
+	uint64_t overlay_told;          /* its complaint, that was logged */
 };
 
 /* Choose by the options (spec g0efilter 2.1, POLICY_PATH). */
 void policy_source_choose(struct policy_source *source, const struct options *options);
 
-/* Read and compile.  0; -EINVAL with *error; another -errno of reading the file, *error says it.
+/* Read and compile, with the overlay, without what was unblocked for a time that is over.
+ * 0; -EINVAL with *error; another -errno of reading the file, *error says it.
  * known: the hash of a policy, or NULL; when the text has just that, *policy is NULL. */
-int policy_source_read(const struct policy_source *source, const uint64_t known[4],
+int policy_source_read(struct policy_source *source, const uint64_t known[4],
 		       struct policy **policy, struct policy_error *error);
 
 /* One line for log and console: "policy.yaml:7:5: ...". */

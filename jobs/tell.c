@@ -6,8 +6,7 @@
 
 #include "core/log.h"
 
-void tell_events(const struct workers *workers, uint64_t *dropped, complete_fn *complete,
-		 void *context)
+void tell_events(const struct workers *workers, uint64_t *dropped, tell_fn *tell, void *context)
 {
 	uint64_t now_dropped = 0;
 	struct event event;
@@ -18,9 +17,10 @@ void tell_events(const struct workers *workers, uint64_t *dropped, complete_fn *
 		if (!ring)
 			continue;
 		while (event_take(ring, &event)) {
-			if (complete)
-				complete(context, &event);
-			event_log(&event);
+			if (tell)
+				tell(context, &event);
+			else
+				event_log(&event);
 		}
 		now_dropped += event_dropped(ring);
 	}

@@ -5,11 +5,12 @@
 #include "core/status.h"
 #include "core/worker.h"
 
-/* Log the events that have come; *dropped: how many the rings had no room for, so far.  complete()
- * may add to an event first; NULL: nothing to add. */
-typedef void complete_fn(void *context, struct event *event);
-void tell_events(const struct workers *workers, uint64_t *dropped, complete_fn *complete,
-		 void *context);
+/* May add to the event what only the teller knows. */
+typedef void tell_fn(void *context, struct event *event);
+
+/* Hand the events that have come to tell(), NULL: to the log; *dropped: how many the rings had no
+ * room for, so far. */
+void tell_events(const struct workers *workers, uint64_t *dropped, tell_fn *tell, void *context);
 /* Log the counters. */
 void tell_metrics(const struct workers *workers, uint64_t dropped);
 /* The same for who asks at the control socket. */

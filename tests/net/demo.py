@@ -318,7 +318,7 @@ def port_open(demo):
     demo.start(TARGET="allowed.test", PORT="80 443", PRE_RESOLVE="1", VERBOSE="1")
     demo.log("INFO:root:Resolved allowed.test to")
     demo.reached("curl -sS https://allowed.test/", "hello from allowed.test at")
-    demo.log("forward.closed", ORIGIN)         # "done", or "client-lost" when curl is quick to leave
+    demo.log("forward.closed", ORIGIN)  # "done", or "client-lost" when curl is quick to leave
     demo.reached("curl -sS http://allowed.test/", "hello from allowed.test at")
     demo.refused(f"curl -sS --connect-timeout 2 https://{ATTACKER}/", "Failed to connect")
     demo.refused(f"curl -sS http://{PROXY}:8080/", "Failed to connect")

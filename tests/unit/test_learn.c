@@ -51,7 +51,8 @@ static void on_learned(struct learn *learn, int result)
 	answerer->result = result;
 }
 
-static void answerer_begin(struct answerer *answerer, const struct learned *items, unsigned count)
+static void answerer_begin(struct answerer *answerer, const struct learn_item *items,
+			   unsigned count)
 {
 	*answerer = (struct answerer){ .owner = { .loop = &loop, .free = answerer_free } };
 	answerer->learn = (struct learn){ .owner = &answerer->owner, .name = STR("a.test"),
@@ -74,7 +75,7 @@ static bool is_readable(void)
 
 static void many_learns_are_taken_at_once_in_their_order(void **state)
 {
-	static const struct learned item = { .protocol = IPPROTO_TCP, .first_port = 22,
+	static const struct learn_item item = { .protocol = IPPROTO_TCP, .first_port = 22,
 					     .last_port = 22, .ttl_s = 60 };
 	struct answerer answerers[10];
 	struct learn *list;

@@ -3,7 +3,7 @@
  * Of c-ares we use ares_query(): absolute names, no search list, no hosts file, no environment; a
  * channel, and with it ports, for each question; and we read the answers ourselves.  The resolver
  * of core needs a loop, which neither the control thread nor a health check has. */
-#include "health/resolve.h"
+#include "core/resolve.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "health/channel.h"
+#include "core/channel.h"
 #include "proto/dns.h"
 #include "proto/hostname.h"
 
@@ -29,6 +29,7 @@ struct resolve {
 	uint64_t deadline_ms;
 	uint16_t type;
 	bool replied, ended;
+	const struct egress *egress;    /* NULL: ordinary sockets */
 	resolve_fn *done;
 	void *context;
 	struct resolve_answer answer;
@@ -129,6 +130,30 @@ static void timer_set(struct resolve *resolve)
 	(void)timerfd_settime(resolve->timer_fd, 0, &when, NULL);
 }
 
+/* c-ares has made a socket and not used it yet: a negative answer, and it is not used at all. */
+static int on_socket_made(ares_socket_t fd, int type, void *context)
+{
+	const struct resolve *resolve = context;
+
+	(void)type;
+	return egress_mark(resolve->egress, fd) < 0 ? -1 : 0;
+}
+
+/* Sockets are made inside these two. */
+static void process(struct resolve *resolve, ares_socket_t readable, ares_socket_t writable)
+{
+	egress_begin(resolve->egress);
+	ares_process_fd(resolve->channel, readable, writable);
+	egress_end(resolve->egress);
+}
+
+static void query(struct resolve *resolve)
+{
+	egress_begin(resolve->egress);
+	ares_query(resolve->channel, resolve->text, 1, resolve->type, on_reply, resolve);
+	egress_end(resolve->egress);
+}
+
 static int descriptors_open(struct resolve *resolve)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -143,7 +168,7 @@ static int descriptors_open(struct resolve *resolve)
 }
 
 int resolve_open(struct resolve **out, const struct upstreams *servers, struct str name,
-		 sa_family_t family, resolve_fn *done, void *context)
+		 sa_family_t family, const struct egress *egress, resolve_fn *done, void *context)
 {
 	struct resolve *resolve = calloc(1, sizeof(*resolve));
 	int err;
@@ -152,6 +177,7 @@ int resolve_open(struct resolve **out, const struct upstreams *servers, struct s
 	if (!resolve)
 		return -ENOMEM;
 	resolve->epoll_fd = resolve->timer_fd = -1;
+	resolve->egress = egress;
 	resolve->done = done;
 	resolve->context = context;
 	resolve->deadline_ms = now_ms() + RESOLVE_PATIENCE_MS;
@@ -168,7 +194,8 @@ int resolve_open(struct resolve **out, const struct upstreams *servers, struct s
 		resolve_close(resolve);
 		return err;
 	}
-	ares_query(resolve->channel, resolve->text, 1, resolve->type, on_reply, resolve);
+	ares_set_socket_configure_callback(resolve->channel, on_socket_made, resolve);
+	query(resolve);
 	timer_set(resolve);
 	*out = resolve;
 	return 0;
@@ -195,10 +222,10 @@ void resolve_run(struct resolve *resolve)
 		if (fd == resolve->timer_fd)
 			(void)!read(fd, &times, sizeof(times));
 		else
-			ares_process_fd(resolve->channel, in ? fd : ARES_SOCKET_BAD,
-					events[i].events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
+			process(resolve, in ? fd : ARES_SOCKET_BAD,
+				events[i].events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
 	}
-	ares_process_fd(resolve->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	process(resolve, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	if (!resolve->replied && now_ms() < resolve->deadline_ms) {
 		timer_set(resolve);
 		return;
@@ -242,7 +269,7 @@ int resolve_now(const struct upstreams *servers, struct str name, sa_family_t fa
 {
 	struct waiting waiting = { .answer = answer };
 	struct resolve *resolve;
-	int err = resolve_open(&resolve, servers, name, family, on_answer, &waiting);
+	int err = resolve_open(&resolve, servers, name, family, NULL, on_answer, &waiting);
 
 	if (err < 0)
 		return err;

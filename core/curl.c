@@ -1,5 +1,5 @@
-/* curl.c - libcurl, loaded when the first probe is made. */
-#include "health/curl.h"
+/* curl.c - libcurl, loaded when the first thing is sent by it. */
+#include "core/curl.h"
 
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -39,8 +39,8 @@ const struct curl *curl_load(const char **error)
 		return &curl;
 	*error = text;
 	if (!library) {
-		snprintf(text, sizeof(text), "libcurl is missing, which probes are made with: "
-			 "install the package libcurl4 (%.150s)", dlerror());
+		snprintf(text, sizeof(text), "libcurl is missing: install the package libcurl4 "
+			 "(%.150s)", dlerror());
 		return NULL;
 	}
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {

@@ -1,8 +1,8 @@
 /* channel.h - a c-ares channel as every question of ours has it: told all that the environment
  * (RES_OPTIONS, LOCALDOMAIN) or a file could set, asking nobody but the servers it is given, and
  * remembering nothing. */
-#ifndef HEALTH_CHANNEL_H
-#define HEALTH_CHANNEL_H
+#ifndef CORE_CHANNEL_H
+#define CORE_CHANNEL_H
 
 #define CARES_NO_DEPRECATED 1           /* 1.28 and newer would rather have other names */
 #include <ares.h>

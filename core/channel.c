@@ -1,5 +1,5 @@
 /* channel.c - a c-ares channel as every question of ours has it. */
-#include "health/channel.h"
+#include "core/channel.h"
 
 #include <errno.h>
 #include <string.h>

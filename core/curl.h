@@ -1,10 +1,10 @@
-/* curl.h - libcurl, loaded when the first probe is made.
+/* curl.h - libcurl, loaded when the first thing is sent by it: a probe, an event.
  *
  * Linked in the ordinary way it comes with some thirty libraries, which take 6 ms to load: three
  * times as long as a filter needs to close its namespace after its start, and most of them are
  * never used.  Built against its header, so types and constants are checked. */
-#ifndef HEALTH_CURL_H
-#define HEALTH_CURL_H
+#ifndef CORE_CURL_H
+#define CORE_CURL_H
 
 #define CURL_DISABLE_TYPECHECK 1        /* those macros call by the linked names */
 #include <curl/curl.h>
@@ -15,7 +15,7 @@
 	FUNCTION(easy_strerror) FUNCTION(easy_getinfo) \
 	FUNCTION(multi_init) FUNCTION(multi_setopt) FUNCTION(multi_add_handle) \
 	FUNCTION(multi_remove_handle) FUNCTION(multi_socket_action) FUNCTION(multi_info_read) \
-	FUNCTION(multi_cleanup) \
+	FUNCTION(multi_cleanup) FUNCTION(multi_perform) FUNCTION(multi_poll) \
 	FUNCTION(url) FUNCTION(url_cleanup) FUNCTION(url_get) FUNCTION(url_set) FUNCTION(free)
 
 struct curl {                           /* curl_easy_init() is ->easy_init(), and so on */
