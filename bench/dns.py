@@ -6,9 +6,9 @@
 
 Every resolver has a box of its own. dnsperf asks the nameserver outside, as a workload would, and
 the kernel leads it to the resolver, which asks the nameserver over a veth pair: the peers get the
-redirection they need to be used like this, ringfence brings its own rules. Full: as fast as 100
-questions under way go; paced: so many a second, for latency. "dead": the first of two upstreams
-says nothing; one new name after another is asked for."""
+redirection they need to be used like this, ringfence brings its own rules. As fast as 100 questions
+under way go, from 1 socket or 16; paced, for latency. "dead": the first of two upstreams says
+nothing; one new name after another is asked for."""
 import argparse
 import collections
 import contextlib
@@ -26,8 +26,8 @@ import measure
 import report
 from measure import note
 
-# names: which; paced: questions a second, or 0.
-Scenario = collections.namedtuple("Scenario", "name names paced quick")
+# names: which; clients: sockets that ask; paced: questions a second, or 0.
+Scenario = collections.namedtuple("Scenario", "name names clients paced quick")
 
 PORT, DNS = 5300, 53
 UPSTREAM, DEAD = "10.98.0.1", "10.98.0.9"
@@ -36,20 +36,23 @@ HITS = [f"h{number}.hit.test" for number in range(1000)]
 WILDCARD = "*.miss.test"
 TTL = 3600
 SECONDS, QUICK_SECONDS, REPS, QUICK_REPS = 1, 0.4, 7, 3
-UNDER_WAY, CLIENTS = 100, 16
+UNDER_WAY = 100                 # as dnsperf would by itself
 MISSES_A_SECOND = 150000        # more than anybody answers
 DEAD_NAMES, QUICK_DEAD_NAMES = 30, 10
 PATIENCE = 10
 SCENARIOS = [
-    Scenario("cached", "hit", 0, True),
-    Scenario("uncached", "miss", 0, True),
-    Scenario("blocked", "other", 0, False),
-    Scenario("cached-paced", "hit", 5000, True),
-    Scenario("uncached-paced", "miss", 2000, True),
+    Scenario("cached-1", "hit", 1, 0, True),
+    Scenario("cached-16", "hit", 16, 0, True),
+    Scenario("uncached-1", "miss", 1, 0, True),
+    Scenario("uncached-16", "miss", 16, 0, False),
+    Scenario("blocked-16", "other", 16, 0, False),
+    Scenario("cached-paced", "hit", 16, 5000, True),
+    Scenario("uncached-paced", "miss", 16, 2000, True),
 ]
 # What ringfence's median may be of the best peer's.
-RATIOS = [("cached", "cpu", 0.7), ("uncached", "cpu", 0.7), ("cached-paced", "p99_us", 1.0),
-          ("uncached-paced", "p99_us", 1.0)]
+RATIOS = [*((f"{work}-{clients}", "cpu", 0.7) for work in ("cached", "uncached")
+            for clients in (1, 16)),
+          ("cached-paced", "p99_us", 1.0), ("uncached-paced", "p99_us", 1.0)]
 REDIRECT = f"""
 table ip bench {{
     chain output {{
@@ -157,12 +160,12 @@ class Box:
                 return reply
         return None
 
-    def dnsperf(self, path, seconds, paced):
+    def dnsperf(self, path, scenario, seconds):
         """One run: {"ops", "seconds", "lost", "proxy_cpu", latencies when paced}."""
         argv = ["dnsperf", "-s", UPSTREAM, "-p", str(DNS), "-d", path, "-l", str(seconds),
-                "-q", str(UNDER_WAY), "-c", str(CLIENTS), "-T", "1", "-t", "2"]
-        if paced:
-            argv += ["-Q", str(paced), "-v"]
+                "-q", str(UNDER_WAY), "-c", str(scenario.clients), "-T", "1", "-t", "2"]
+        if scenario.paced:
+            argv += ["-Q", str(scenario.paced), "-v"]
         before = self.proxy.meter.seconds() if self.proxy else None
         done = subprocess.run([*self.place.client.prefix(), *argv], text=True, timeout=60,
                               stdin=subprocess.DEVNULL, capture_output=True,
@@ -226,7 +229,7 @@ def run_scenario(scenario, boxes, names, seconds, reps):
         turn = rep % len(order)
         for name in order[turn:] + order[:turn]:
             path = names.path(scenario.names, seconds, scenario.paced)
-            run = boxes[name].dnsperf(path, seconds, scenario.paced)
+            run = boxes[name].dnsperf(path, scenario, seconds)
             runs[name].append(run)
             if "failed" in run:
                 note(f"  {scenario.name}, {name}: {run['failed']}")

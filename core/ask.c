@@ -11,6 +11,7 @@ enum {
 	DOUBLED_MAX = 3,                /* times that a try's time is doubled */
 	CASE_WAIT_MS = 50,              /* for the right one, behind an answer in another case */
 	PROBE_MS = 1000,
+	CLOSED_MAX = ASK_TRIES_MAX / 2, /* tries, then a closed connection is an answer too */
 	DRAWS_MAX = 16,                 /* of an id that no other try at the same place has */
 };
 
@@ -417,7 +418,8 @@ void try_ended(struct try *try, enum try_end end)
 					 heard->rcode == DNS_RCODE_NOTIMP) &&
 	    ask_same(ask, server, WITHOUT_EDNS | (by_stream ? BY_STREAM : 0)))
 		return;
-	if (end == TRY_CLOSED && ask_same(ask, server, by_stream ? BY_STREAM : 0))
+	if (end == TRY_CLOSED && ask->tried < CLOSED_MAX &&
+	    ask_same(ask, server, by_stream ? BY_STREAM : 0))
 		return;
 	if (end == TRY_HEARD && !heard->cut)
 		ask->rcode = heard->rcode;

@@ -77,7 +77,7 @@ enum try_end {
 	TRY_HEARD,                      /* what came is in resolver->heard */
 	TRY_GARBLED,                    /* an answer, but not well formed */
 	TRY_REFUSED,                    /* the server or the network does not want it */
-	TRY_CLOSED,                     /* a connection that had worked was closed: try again */
+	TRY_CLOSED,                     /* a connection that worked was closed: try again */
 };
 
 void try_join(struct try *try, struct try **list);

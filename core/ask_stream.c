@@ -31,7 +31,7 @@ struct stream {
 	struct timer timer;
 	enum stream_state state;
 	int fd;
-	bool has_answered, at_end;
+	bool at_end;
 	uint64_t heard_ms;
 	struct try *tries;
 	struct tls_client *tls;         /* NULL: TCP */
@@ -50,6 +50,15 @@ static struct loop *loop_of(const struct stream *stream)
 
 /* The end */
 
+static unsigned written(const struct stream *stream)
+{
+	unsigned count = 0;
+
+	for (const struct try *try = stream->tries; try; try = try->next)
+		count += try->written;
+	return count;
+}
+
 static void stream_free(struct owner *owner)
 {
 	struct stream *stream = container_of(owner, struct stream, owner);
@@ -67,10 +76,13 @@ static void stream_free(struct owner *owner)
 static void stream_close(struct stream *stream)
 {
 	struct try *tries = stream->tries, *try;
-	bool had_answered = stream->has_answered;
+	/* What it had sent may be lost with the connection, so it need not have been heard. */
+	bool was_ready = stream->state == STREAM_READY;
 
 	if (stream->owner.closing)
 		return;
+	if (was_ready && written(stream) > 1)
+		atomic_store_explicit(&stream->server->one_by_one, true, memory_order_relaxed);
 	*stream->link = stream->next;
 	if (stream->next)
 		stream->next->link = stream->link;
@@ -82,7 +94,7 @@ static void stream_close(struct stream *stream)
 		tries->link = &tries;
 	while ((try = tries)) {
 		try_leave(try);
-		try_ended(try, had_answered ? TRY_CLOSED : TRY_REFUSED);
+		try_ended(try, was_ready ? TRY_CLOSED : TRY_REFUSED);
 	}
 }
 
@@ -154,13 +166,30 @@ static void timer_set(struct stream *stream)
 		timer_arm(&loop->timers, &stream->timer, loop->now_ms + wait_ms);
 }
 
+/* What waits for the connection, or for its turn.  0 or -errno. */
+static int tries_write(struct stream *stream)
+{
+	bool one_by_one = atomic_load_explicit(&stream->server->one_by_one, memory_order_relaxed);
+	int err = 0;
+
+	if (one_by_one && written(stream) > 0)
+		return 0;
+	for (struct try *try = stream->tries; try && err == 0; try = try->next) {
+		if (try->written)
+			continue;
+		err = try_write(stream, try);
+		if (one_by_one)
+			break;
+	}
+	return err;
+}
+
 static void become_ready(struct stream *stream)
 {
 	stream->state = STREAM_READY;
 	timer_set(stream);
-	for (struct try *try = stream->tries; try; try = try->next)
-		if (!try->written && try_write(stream, try) < 0)
-			return stream_close(stream);
+	if (tries_write(stream) < 0)
+		stream_close(stream);
 }
 
 /* Receiving */
@@ -183,8 +212,9 @@ static void message_in(struct stream *stream, const uint8_t *data, size_t len)
 	stream->heard_ms = loop_of(stream)->now_ms;
 	if (!try)
 		return;
-	stream->has_answered = true;
 	timer_set(stream);
+	if (tries_write(stream) < 0)
+		stream_close(stream);
 	try_ended(try, end);
 }
 
@@ -380,13 +410,15 @@ int stream_try(struct resolver *resolver, struct try *try)
 		return err;
 	if (has_id(stream, try->question.id))
 		return -EEXIST;
-	if (stream->state == STREAM_READY && (err = try_write(stream, try)) < 0)
-		return err;
 	try->stream = stream;
 	try_join(try, &stream->tries);
-	if (stream->state == STREAM_READY)
-		timer_cancel(&loop_of(stream)->timers, &stream->timer);
-	return 0;
+	if (stream->state != STREAM_READY)
+		return 0;
+	timer_cancel(&loop_of(stream)->timers, &stream->timer);
+	err = tries_write(stream);
+	if (err < 0)
+		try_leave(try);
+	return err;
 }
 
 void stream_forget(struct try *try)

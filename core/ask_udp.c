@@ -54,6 +54,8 @@ static int socket_open(struct resolver *resolver, const struct server *server)
 	int fd = socket(server->addr.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int err = fd < 0 ? -errno : 0;
 
+	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
+		return -ENOBUFS;                /* one that is open will do */
 	if (err == 0 && resolver->mark != 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_MARK, &resolver->mark, sizeof(resolver->mark)) < 0)
 		err = -errno;
@@ -246,15 +248,17 @@ static void on_received(struct op *op, int res, uint32_t flags)
 {
 	struct udp_port *port = container_of(op, struct udp_port, receive);
 	struct resolver *resolver = resolver_of(op);
+	struct try *try = NULL;
 	enum try_end end;
-	struct try *try;
 
 	(void)flags;
 	if (res == -ECANCELED && port->waiting == 0)
 		return port_close(resolver, port);
 	if (res < 0 && res != -ECANCELED && res != -EINTR && res != -EAGAIN)
 		return port_failed(resolver, port);
-	try = res < 0 ? NULL : try_match(resolver, port->tries, port->buf, (size_t)res, &end);
+	/* Behind the answer that was waited for, what comes is late or worth nothing. */
+	if (res >= 0 && port->tries)
+		try = try_match(resolver, port->tries, port->buf, (size_t)res, &end);
 	if (try) {
 		port_leave(try);
 		/* What did not fit is cut, whatever its header says. */

@@ -20,7 +20,7 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 enum {
-	FIELDS_MAX = 32,
+	FIELDS_MAX = 64,
 	KEY_MAX = 40,
 	HEAD_MAX = 256,                 /* time, level, msg */
 	/* Key, colours, quotes, and a value of which each byte became \u00XX. */

@@ -56,7 +56,7 @@ struct log_field {
 #define log_bool(k, b) ((struct log_field){ .key = (k), .type = LOG_BOOL, .number = (b) })
 
 /*
- * At most 32 fields; of a text at most 1,024 bytes are shown, then "...".  msg and keys are
+ * At most 64 fields; of a text at most 1,024 bytes are shown, then "...".  msg and keys are
  * constants of ours: lower case, dots and underscores.  time_ns (CLOCK_REALTIME) 0: now.
  * decision: also to the decision log, where msg is called event.  One write(2) a line, no
  * allocation; a lock makes it safe, though not wise, to call from a worker.

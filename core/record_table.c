@@ -13,7 +13,10 @@
 
 #include "core/siphash.h"
 
-enum { NONE_MS = 5 * 1000 };            /* "no" without SOA */
+enum {
+	NONE_MS = 5 * 1000,             /* "no" without SOA */
+	USED_S = 600,                   /* what was asked for again so long ago is not in use */
+};
 
 struct record_set {
 	_Alignas(64) _Atomic uint32_t tags[RECORD_WAYS];
@@ -133,15 +136,26 @@ static void set_way(struct record_table *table, struct record_set *set, int way,
 	}
 }
 
-/* The higher, the sooner it goes. */
+static bool says_no(const struct record_entry *entry)
+{
+	const struct dns_records *block = entry->records.block;
+
+	return (!block || block->rcode != 0 || block->count == 0) &&
+	       entry->records.recent_count == 0;
+}
+
+/* The higher, the sooner it goes: what is over, then what says "no", then what nobody has asked for
+ * again, each the oldest first. */
 static uint64_t dispensable(const struct record_entry *entry, uint64_t now_ms)
 {
 	uint32_t used_s = atomic_load_explicit(&entry->used_s, memory_order_relaxed);
-	uint64_t is_over = now_ms >= entry->dial_until_ms && entry->records.count == 0 &&
-			   entry->records.recent_count == 0;
-	uint64_t says_no = entry->records.count == 0 && entry->records.recent_count == 0;
+	uint32_t since_s = used_s ? used_s : (uint32_t)(entry->records.learned_ms / 1000);
+	bool has_addrs = entry->records.count > 0 || entry->records.recent_count > 0;
+	uint64_t over_ms = entry->dial_until_ms + (has_addrs ? RECORDS_GRACE_MS : 0);
+	uint64_t unused = used_s == 0 || used_s + USED_S < now_ms / 1000;
 
-	return is_over << 33 | says_no << 32 | (UINT32_MAX - used_s);
+	return (uint64_t)(now_ms >= over_ms) << 34 | (uint64_t)(says_no(entry)) << 33 |
+	       unused << 32 | (UINT32_MAX - since_s);
 }
 
 /* A free place, else the one whose entry is least worth keeping. */
@@ -376,7 +390,7 @@ struct record_entry *record_put(struct record_table *table, const struct record_
 		entry->dial_until_ms = now_ms + life.dial_ms;
 		entry->refresh_at_ms = !news->failed && news->block->count > 0 ?
 				       now_ms + life.dial_ms * 4 / 5 : UINT64_MAX;
-		entry->used_s = (uint32_t)(now_ms / 1000);
+		entry->used_s = old ? old->used_s : 0;
 		set_way(table, set, way >= 0 ? way : victim_of(set, now_ms), entry);
 		shrink(table, entry);
 	}

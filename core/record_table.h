@@ -12,9 +12,10 @@
 #include "core/records.h"
 
 /* Set-associative, as CPU caches are: a name and type may be in one of RECORD_WAYS places, and when
- * all are taken one goes: the one whose time is over, else one that says "no", else the one not
- * used for longest.  So the table never grows, and a flood of names costs each set its oldest
- * entries only.  Beyond RECORD_BYTES_MAX each new entry takes others away (security.md 3.4). */
+ * all are taken one goes: one whose time is over, else one that says "no", else one that nobody has
+ * asked for again, else the one not used for longest.  So the table never grows, and a flood of
+ * names costs names in use nothing.  Beyond RECORD_BYTES_MAX each new entry takes others away
+ * (security.md 3.4). */
 enum {
 	RECORD_SETS = 1024,             /* a power of two */
 	RECORD_WAYS = 8,
@@ -35,7 +36,7 @@ struct record_entry {
 	uint64_t dial_until_ms;         /* at least records.fresh_until_ms */
 	uint64_t trim_at_ms;            /* the first of `recent` is too old then */
 	_Atomic uint64_t refresh_at_ms; /* 80 % of its time; moved on by who refreshes */
-	_Atomic uint32_t used_s;
+	_Atomic uint32_t used_s;        /* 0: not since it was learned */
 	_Atomic uint32_t references;    /* the table's, and holders' */
 	struct quiet_item item;
 	uint32_t size;                  /* in bytes, with what is behind */

@@ -235,6 +235,28 @@ static void on_asked(void *context, const struct ask_answer *answer)
 		quiet_reclaim();
 }
 
+/* Tor's names mean nothing to DNS, and must not be told to it (RFC 7686 2). */
+static bool is_onion(struct str name)
+{
+	static const struct str onion = { ".onion", 6 };
+
+	return str_equal(name, STR("onion")) ||
+	       (name.len > onion.len &&
+		memcmp(name.at + name.len - onion.len, onion.at, onion.len) == 0);
+}
+
+static void answer_no_name(struct resolver *resolver, struct question *question)
+{
+	struct dns_records *block = &resolver->heard;
+	uint8_t wire[DNS_NAME_MAX];
+
+	(void)dns_name_from_text(question->key.name, wire);
+	dns_records_init(block, wire, question->key.type, RECORDS_NONE_MAX_MS / 1000);
+	block->rcode = DNS_RCODE_NXDOMAIN;
+	question_answer(question, &(struct record_news){ .rcode = DNS_RCODE_NXDOMAIN,
+							 .block = block }, NULL);
+}
+
 static void question_ask(struct resolver *resolver, struct question *question)
 {
 	bool dotted = memchr(question->text, '.', question->key.name.len) != NULL;
@@ -242,6 +264,8 @@ static void question_ask(struct resolver *resolver, struct question *question)
 			       .deadline_ms = question->deadline_ms,
 			       .done = on_asked, .context = question };
 
+	if (is_onion(question->key.name))
+		return answer_no_name(resolver, question);
 	if (resolver->asking >= ASKS_MAX) {
 		*resolver->queue_last = question;
 		resolver->queue_last = &question->queue_next;
@@ -402,6 +426,8 @@ void questions_close(struct resolver *resolver)
 	struct records_lookup *lookup;
 	struct question *question;
 
+	resolver->queue = NULL;                 /* they are found without it */
+	resolver->queue_last = &resolver->queue;
 	while ((lookup = next_waiter(resolver)))
 		records_cancel(lookup);
 	while ((question = next_question(resolver))) {

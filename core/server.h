@@ -28,6 +28,7 @@ struct server {
 	atomic_bool echoes_case;        /* it has sent a name back as it was asked */
 	_Atomic unsigned case_lost;     /* times it has not, but answered in lower case */
 	atomic_bool no_edns;            /* it answers without EDNS only */
+	atomic_bool one_by_one;         /* it closes connections that have more than a question */
 };
 
 struct servers {

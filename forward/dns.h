@@ -56,7 +56,7 @@ struct dns_outcome {
 	uint16_t left_out;              /* addresses that may not be told */
 	int error;
 	bool silent;                    /* told of by another event, or not worth one */
-	const char *note;
+	const char *note, *upstream;    /* NULL: of records */
 	const struct dns_records *answer;
 	const struct records *records;
 };
@@ -67,6 +67,8 @@ struct dns_hold {
 	struct learn learn;
 	struct timer timer;
 	bool late;                      /* answered already */
+	uint16_t left_out;              /* for what is told of it */
+	const char *upstream;
 	struct dns_age age;
 	uint64_t held_ms;
 	unsigned count;                 /* of items */

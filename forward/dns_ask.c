@@ -12,7 +12,7 @@ enum {
 	REFRESH_PERCENT = 80,           /* from there on records_lookup() asks anew */
 	PTR_TTL_S = 60,                 /* of our own */
 };
-enum { RATE_LISTED, RATE_OTHER };       /* a client's two budgets */
+enum { RATE_LISTED, RATE_WILDCARD, RATE_OTHER };        /* a client's budgets */
 
 static records_fn on_records, on_other_family;
 
@@ -226,6 +226,15 @@ static bool has_budget(const struct dns_ask *ask, unsigned kind)
 			      settings->client_rate, dns_ask_loop(ask)->now_us);
 }
 
+/* Names below a wildcard can be made up without end: what asks for those leaves the names that are
+ * listed themselves their due. */
+static unsigned budget_of(const struct dns_ask *ask)
+{
+	if (ask->by_address)
+		return RATE_OTHER;
+	return ask->rule[0] == '*' ? RATE_WILDCARD : RATE_LISTED;
+}
+
 /* Its time is not nearly over: no need to say that it is used. */
 static bool is_young(const struct records *records, uint64_t now_ms)
 {
@@ -253,7 +262,7 @@ static bool look_up(struct dns_ask *ask)
 							   .note = "names below a wildcard" });
 		return false;
 	}
-	if (!has_budget(ask, ask->by_address ? RATE_OTHER : RATE_LISTED)) {
+	if (!has_budget(ask, budget_of(ask))) {
 		dns_answer_refused(ask, &(struct dns_outcome){ .kind = EVENT_DNS_RATE_LIMITED });
 		return false;
 	}

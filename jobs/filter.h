@@ -30,6 +30,7 @@ struct running {
 	struct filter_settings settings;
 	struct filter_listener listeners[6];
 	struct dns_settings dns;
+	uint16_t dns_port_wanted;       /* DNS_PORT, where we may not listen; else 0 */
 	_Atomic uint32_t open[CONN_KINDS];
 	struct worker_job job;
 	struct workers workers;

@@ -10,6 +10,7 @@
 #include "core/metrics.h"
 
 enum {
+	DNS_PORT_HIGH = 65053,          /* g0efilter's newest default */
 	WILDCARD_BURST = 20,            /* so many seconds' worth of names at once */
 	NOTED_ENTRIES_MAX = 20,         /* lines about entries, then how many more there are */
 };
@@ -49,6 +50,31 @@ static void add_listeners(struct running *running, enum conn_kind kind, uint16_t
 	settings->listeners = running->listeners;
 }
 
+/* May we listen there?  Port 53 needs CAP_NET_BIND_SERVICE outside of Docker, and which one it is
+ * does not show: port 53 is redirected. */
+static bool may_bind(uint16_t port)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool may = fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 ||
+		   errno != EACCES;
+
+	if (fd >= 0)
+		close(fd);
+	return may;
+}
+
+static void choose_port(struct running *running)
+{
+	struct options *options = &running->options;
+
+	if (!filter_answers_names(running) || may_bind(options->dns_port))
+		return;
+	running->dns_port_wanted = options->dns_port;
+	options->dns_port = DNS_PORT_HIGH;
+}
+
 int filter_names_init(struct running *running)
 {
 	const struct options *options = &running->options;
@@ -58,6 +84,7 @@ int filter_names_init(struct running *running)
 	bool https = options->filter_mode == FILTER_HTTPS;
 	int err;
 
+	choose_port(running);
 	rules->mode = https ? NFT_HTTPS :
 		      options->filter_mode == FILTER_DNS ? NFT_DNS : NFT_DNS_STRICT;
 	rules->dns_port = filter_answers_names(running) ? options->dns_port : 0;
@@ -264,6 +291,11 @@ void filter_names_tell(const struct running *running)
 		       "on the same address, as at a CDN, is open with it";
 	if (note)
 		log_warn("startup.dns", log_str("note", note));
+	if (running->dns_port_wanted != 0)
+		log_info("dns.port_chosen", log_uint("port", running->options.dns_port),
+			 log_uint("wanted", running->dns_port_wanted),
+			 log_str("note", "without CAP_NET_BIND_SERVICE the resolver listens on a "
+				 "high port; nobody sees the difference"));
 	tell_listeners(running);
 }
 

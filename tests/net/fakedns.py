@@ -7,10 +7,13 @@
     dns.set("broken.test", rcode="SERVFAIL")
     dns.set("silent.test", drop=True)
     dns.set("hostile.test", raw=lambda query: b"any bytes")
+    dns.set("forged.test", script=lambda query, send, transport: send(b"...", "198.51.100.66"))
+A script sends what it likes, as often as it likes; by UDP also from another address or port.
 Names can begin with "*.", and "*" is any; an unknown name is NXDOMAIN. Every question is kept in
 dns.questions."""
 import asyncio
 import collections
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -24,10 +27,11 @@ Question = collections.namedtuple("Question", "name type transport peer local id
 
 
 class Entry:
-    def __init__(self, addrs, ttl, cname, rcode, delay, drop, rotate, raw):
+    def __init__(self, addrs, ttl, cname, rcode, delay, drop, rotate, raw, script):
         self.addrs = [ipaddress.ip_address(addr) for addr in addrs]
         self.ttl, self.cname, self.rcode = ttl, cname, rcode
         self.delay, self.drop, self.rotate, self.raw = delay, drop, rotate, raw
+        self.script = script
         self.turn = 0
 
     def pick(self, version):
@@ -67,8 +71,8 @@ class FakeDns:
         self.questions = []
 
     def set(self, name, *addrs, ttl=60, cname=None, rcode="NOERROR", delay=0, drop=False,
-            rotate=0, raw=None):
-        self.names[name.lower()] = Entry(addrs, ttl, cname, rcode, delay, drop, rotate, raw)
+            rotate=0, raw=None, script=None):
+        self.names[name.lower()] = Entry(addrs, ttl, cname, rcode, delay, drop, rotate, raw, script)
 
     def unset(self, name):
         del self.names[name.lower()]
@@ -130,10 +134,28 @@ class FakeDns:
         with self.internet.changed:
             self.questions.append(question)
             self.internet.changed.notify_all()
+        entry = self.lookup(name)
+        if entry and entry.script:
+            entry.script(bytes(wire), send, transport)
+            return
         edns = struct.unpack_from("!H", wire, 10)[0] > 0
         answer, delay = self.answer(wire, 65535 if transport == "tcp" else 1232 if edns else 512)
         if answer is not None:
             asyncio.get_running_loop().call_later(delay, send, answer)
+
+
+def reply(wire, *records, rcode="NOERROR", ttl=60, flags=0, authority=b"", additional=b""):
+    """An answer to a question: records are addresses, or bytes that record() made."""
+    end = parse_question(wire)[2]
+    made = [one if isinstance(one, bytes) else address_record(one, ttl) for one in records]
+    counts = (1, len(made), 1 if authority else 0, 1 if additional else 0)
+    return (wire[:2] + struct.pack("!5H", 0x8180 | flags | RCODES[rcode], *counts) +
+            wire[12:end] + b"".join(made) + authority + additional)
+
+
+def address_record(addr, ttl=60, owner=b"\xc0\x0c"):
+    addr = ipaddress.ip_address(addr)
+    return record(owner, 1 if addr.version == 4 else 28, ttl, addr.packed)
 
 
 class DnsTcp(asyncio.Protocol):
@@ -153,13 +175,14 @@ class DnsTcp(asyncio.Protocol):
             self.dns.handle(wire, "tcp", self.transport.get_extra_info("peername")[:2],
                             self.transport.get_extra_info("sockname")[0], self.send)
 
-    def send(self, answer):
+    def send(self, answer, source=None):
         self.transport.write(struct.pack("!H", len(answer)) + answer)
 
 
 def udp_serve(sock, on_datagram):
     """Call on_datagram(data, peer, local, send) for each; answers leave from where it came to."""
-    if sock.family == socket.AF_INET:
+    v4 = sock.family == socket.AF_INET
+    if v4:
         sock.setsockopt(socket.SOL_IP, IP_PKTINFO, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
@@ -170,18 +193,26 @@ def udp_serve(sock, on_datagram):
                 data, control, _, peer = sock.recvmsg(65535, 256)
             except OSError:             # nothing more, or an ICMP error of an earlier answer
                 return
-            level, kind, info = control[0]
-            if sock.family == socket.AF_INET:       # the address it came to, as the source
-                local = info[8:12]
-                back = [(level, kind, struct.pack("=I4s4s", 0, local, b"\0" * 4))]
-            else:
-                local = info[:16]
-                back = [(level, kind, local + struct.pack("=I", 0))]
+            info = control[0][2]
+            local = info[8:12] if v4 else info[:16]
 
-            def send(answer, peer=peer, back=back):
-                try:
-                    sock.sendmsg([answer], back, 0, peer)
-                except OSError:
-                    pass                # the client has gone
+            def send(answer, source=None, peer=peer, local=local):
+                """source: another address than was asked, or another port (a number)."""
+                if isinstance(source, str):
+                    local = ipaddress.ip_address(source).packed
+                with contextlib.suppress(OSError):      # the client has gone
+                    if isinstance(source, int):
+                        with socket.socket(sock.family, socket.SOCK_DGRAM) as other:
+                            other.bind((str(ipaddress.ip_address(local)), source))
+                            other.sendto(answer, peer)
+                    else:
+                        sock.sendmsg([answer], leave_from(local), 0, peer)
             on_datagram(data, peer[:2], str(ipaddress.ip_address(local)), send)
     asyncio.get_running_loop().add_reader(sock, on_readable)
+
+
+def leave_from(addr):
+    """Control data that makes a datagram leave from this address."""
+    if len(addr) == 4:
+        return [(socket.SOL_IP, IP_PKTINFO, struct.pack("=I4s4s", 0, addr, b"\0" * 4))]
+    return [(socket.IPPROTO_IPV6, IPV6_PKTINFO, addr + struct.pack("=I", 0))]

@@ -32,6 +32,15 @@ def command(*argv, stdin=None, check=True):
     return done.stdout
 
 
+def value_text(value):
+    """A set's element as nft's JSON has it: "203.0.113.7", or "203.0.113.7 tcp 22-80"."""
+    if isinstance(value, dict) and "concat" in value:
+        return " ".join(value_text(part) for part in value["concat"])
+    if isinstance(value, dict):
+        return "-".join(str(end) for end in value["range"])
+    return str(value)
+
+
 class Namespace:
     def __init__(self, name):
         self.name = f"ringfence-{os.getpid()}-{next(numbers)}-{name}"

@@ -17,6 +17,7 @@ import subprocess
 import pytest
 
 import netns
+from netns import value_text
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.abspath(os.environ.get("RINGFENCE_NFT_TOOL",
@@ -128,15 +129,6 @@ class Rules:
     def sniff(self):
         """What reaches the outside from now on."""
         return Sniffer(self)
-
-
-def value_text(value):
-    """"203.0.113.7", or "203.0.113.7 tcp 22-80"."""
-    if isinstance(value, dict) and "concat" in value:
-        return " ".join(value_text(part) for part in value["concat"])
-    if isinstance(value, dict):
-        return "-".join(str(end) for end in value["range"])
-    return str(value)
 
 
 class Held:

@@ -125,13 +125,14 @@ def test_bad_ports_are_named(net, env, says):
     assert is_untouched(net)
 
 
-@pytest.mark.parametrize("addr, port", [("127.0.0.1", 8080), ("::1", 8443), ("0.0.0.0", 8443)])
+@pytest.mark.parametrize("addr, port", [("127.0.0.1", 8080), ("::1", 8443), ("0.0.0.0", 8443),
+                                        ("127.0.0.1", 53)])
 def test_a_port_that_is_taken_is_told_and_the_namespace_is_closed(net, addr, port):
     with net.client.open(socket.AF_INET6 if ":" in addr else socket.AF_INET) as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind((addr, port))
         squatter.listen()
-        assert "HTTP_PORT or HTTPS_PORT is taken" in run(net)
+        assert "HTTP_PORT, HTTPS_PORT or DNS_PORT is taken" in run(net)
         assert net.client.udp(ATTACKER, 22) == "DENIED"
         assert net.client.tcp(ATTACKER, 22, timeout=0.2) in ("TIMEOUT", "DENIED")
     assert net.internet.arrived(ATTACKER) == 0

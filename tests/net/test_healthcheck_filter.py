@@ -148,7 +148,7 @@ def test_a_change_that_was_never_seen_is_unhealthy_after_a_while(net):
     path, other = (os.path.join(net.folder, name) for name in ("filter.sock", "other.sock"))
     net.start(domains=["allowed.test"], env={"CONTROL_SOCKET": path})
     facts = said(path)
-    assert facts["policy"] == "ok" and facts["rules"] == "ok" and facts["ports"] == "8080 8443"
+    assert facts["policy"] == "ok" and facts["rules"] == "ok" and facts["ports"] == "8080 8443 53"
     assert facts["policy_path"] == net.policy_path and len(facts["policy_hash"]) == 64
     assert facts["metrics.conns_opened"] == "0" and int(facts["pid"]) > 1
     old = "/bin/true"                                   # a file that nobody has changed for long

@@ -262,15 +262,22 @@ def test_others_cannot_use_our_listeners(net, addr):
 
 # The workload's own
 
-@pytest.mark.parametrize("addr", ["127.0.0.1", "127.0.0.11", "::1", BOX, BOX6])
+@pytest.mark.parametrize("addr", ["127.0.0.1", "::1", BOX, BOX6])
 def test_the_workloads_own_services_are_left_alone(net, addr):
     net.start(domains=["allowed.test"])
     for port in 80, 443, 5432:
         with serving(net, addr, port, b"mine"):
             assert net.client.tcp(addr, port).body == b"mine"
+    with serving(net, addr, 514, b"mine", socket.SOCK_DGRAM):
+        assert net.client.udp(addr, 514).body == b"mine"
+    assert net.ringfence.events("https.blocked") + net.ringfence.events("http.blocked") == []
+
+
+@pytest.mark.parametrize("addr", ["127.0.0.1", "127.0.0.11", "::1", BOX, BOX6])
+def test_its_own_resolver_is_left_alone_when_asked_to(net, addr):
+    net.start(domains=["allowed.test"], env={"HTTPS_MODE_DNS": "pass"})
     with serving(net, addr, 53, b"mine", socket.SOCK_DGRAM):
         assert net.client.udp(addr, 53).body == b"mine"
-    assert net.ringfence.events("https.blocked") + net.ringfence.events("http.blocked") == []
 
 
 # What is told

@@ -21,6 +21,7 @@ import tempfile
 import netns
 from client import Client
 from internet import GATEWAY, GATEWAY6, RESOLVER, Internet
+from netns import value_text
 from pki import Authority
 from ringfence import Ringfence
 
@@ -113,6 +114,19 @@ class World:
         with _b when it replaced another; that means nothing."""
         text = netns.command(*self.box.prefix(), "nft", "-s", "list", "ruleset")
         return re.sub(r"(_ports|_v4|_v6)_b\b", r"\1", text)
+
+    def rules_text(self):
+        """The same with everything in it."""
+        return netns.command(*self.box.prefix(), "nft", "list", "ruleset")
+
+    def learned(self):
+        """What names have opened (dns-strict): "203.0.113.7", "203.0.113.7 tcp 22-23"."""
+        found = set()
+        for row in self.box.nft_json("list", "table", "inet", "ringfence"):
+            held = row.get("set", {})
+            if held.get("name", "").startswith("learned_"):
+                found |= {value_text(one["elem"]["val"]) for one in held.get("elem", [])}
+        return found
 
     @contextlib.contextmanager
     def small_sockets(self, most):

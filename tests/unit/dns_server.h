@@ -35,10 +35,10 @@ struct dns_server {
 	uint16_t port;
 	int udp, tcp, stop[2];
 	int conns[DNS_SERVER_CONNS];    /* -1: none */
-	unsigned conn_count;            /* accepted so far */
-	bool close_conns;               /* after each answer */
-	bool forgets_case;              /* answers in lower case, whatever was asked */
-	const char *unlogged;           /* names that begin so are not logged */
+	_Atomic unsigned conn_count;    /* accepted so far */
+	atomic_bool close_conns;        /* after each answer */
+	atomic_bool forgets_case;       /* answers in lower case, whatever was asked */
+	_Atomic(const char *) unlogged; /* names that begin so are not logged */
 	pthread_t thread;
 	dns_answer_fn *answer;
 	pthread_mutex_t lock;           /* of the log */
@@ -68,6 +68,18 @@ static inline unsigned dns_server_total(struct dns_server *server)
 
 	pthread_mutex_lock(&server->lock);
 	count = server->asked_count;
+	pthread_mutex_unlock(&server->lock);
+	return count;
+}
+
+/* Of those so far, which had upper-case letters? */
+static inline unsigned dns_server_mixed(struct dns_server *server)
+{
+	unsigned count = 0;
+
+	pthread_mutex_lock(&server->lock);
+	for (unsigned i = 0; i < server->asked_count; i++)
+		count += server->log[i].mixed_case;
 	pthread_mutex_unlock(&server->lock);
 	return count;
 }
@@ -118,6 +130,7 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 {
 	struct dns_asked asked = { .server = server, .tcp = tcp, .port = port };
 	const uint8_t *data = server->question.data;
+	const char *unlogged;
 	size_t at = 12;
 
 	while (at < server->question.len && data[at] != 0) {
@@ -133,7 +146,8 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 	asked.id = (uint16_t)(data[0] << 8 | data[1]);
 	asked.edns = data[11] != 0;
 	asked.type = (uint16_t)(data[at + 1] << 8 | data[at + 2]);
-	if (!server->unlogged || strncmp(asked.name, server->unlogged, strlen(server->unlogged)))
+	unlogged = server->unlogged;
+	if (!unlogged || strncmp(asked.name, unlogged, strlen(unlogged)) != 0)
 		dns_server_note(server, &asked);
 	pthread_mutex_lock(&server->lock);
 	pthread_cond_broadcast(&server->changed);

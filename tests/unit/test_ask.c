@@ -232,12 +232,10 @@ static void a_dead_server_is_probed_beside_the_others_and_found_alive(void **sta
 	world.loop.now_ms += SERVER_PROBE_MS;
 	assert_false(lookup(&world, "ok.test", &waiter));
 	assert_int_equal(asked("ok.test"), 1);  /* nobody waited for the dead one */
-	for (unsigned i = 0; i < 1000 && asked("later.test") == i; i++) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "later.test");
+	/* Until its answer to the probe is in. */
+	for (unsigned i = 0; asked("later.test") == i; i++) {
 		world.loop.now_ms += 3600 * 1000;
-		assert_false(lookup(&world, name, &waiter));
+		assert_false(lookup(&world, "later.test", &waiter));
 	}
 	assert_true(dns_server_count(first, "later.test", DNS_A) > 0);
 	world_end(&world);
@@ -248,7 +246,6 @@ static void a_server_that_loses_the_case_of_names_is_asked_without(void **state)
 {
 	struct world world;
 	struct waiter waiter;
-	unsigned mixed = 0;
 
 	(void)state;
 	server->forgets_case = true;
@@ -260,9 +257,7 @@ static void a_server_that_loses_the_case_of_names_is_asked_without(void **state)
 		assert_false(lookup(&world, name, &waiter));
 		assert_string_equal(waiter.addrs, "192.0.2.1 2001:db8::1");
 	}
-	for (unsigned i = 0; i < server->asked_count; i++)
-		mixed += server->log[i].mixed_case;
-	assert_in_range(mixed, 3, 6);           /* it has had its chances */
+	assert_in_range(dns_server_mixed(server), 3, 6);        /* it has had its chances */
 	world_end(&world);
 }
 
@@ -274,7 +269,7 @@ static void names_are_sent_in_random_case(void **state)
 	(void)state;
 	world_begin(&world, 0);
 	assert_false(lookup(&world, "ok.a-name-with-many-letters.test", &waiter));
-	assert_true(server->log[0].mixed_case && server->log[1].mixed_case);
+	assert_int_equal(dns_server_mixed(server), 2);
 	world_end(&world);
 }
 

@@ -195,6 +195,30 @@ static void a_list_too_long_is_an_error(void **state)
 	assert_non_null(strstr(error, "more than"));
 }
 
+static void entries_can_ask_over_tls(void **state)
+{
+	static const char *const bad[] = { "tls://", "tls://dns.test", "tls://a b@1.1.1.1",
+					   "tls://@1.1.1.1", "tls://1.1.1.1:0",
+					   "tls://2001:db8::1:853x", "https://1.1.1.1" };
+	struct upstreams upstreams;
+	char error[UPSTREAMS_ERROR_MAX];
+
+	(void)state;
+	assert_int_equal(upstreams_parse(STR("tls://1.1.1.1, tls://DNS.test.@9.9.9.9:8853,"
+					     "tls://[2001:db8::1]:853,tls://2001:db8::2,"
+					     "1.1.1.1:853,tls://1.1.1.1:853"),
+					 &upstreams, error), 0);
+	assert_string_equal(text_of(&upstreams), "1.1.1.1:853 9.9.9.9:8853 [2001:db8::1]:853 "
+			    "[2001:db8::2]:853 1.1.1.1:853");
+	assert_true(upstreams.tls[0].on && upstreams.tls[3].on && !upstreams.tls[4].on);
+	assert_string_equal(upstreams.tls[0].name, "");
+	assert_string_equal(upstreams.tls[1].name, "dns.test");
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(upstreams_parse(str_of(bad[i]), &upstreams, error), -EINVAL);
+		assert_non_null(strstr(error, bad[i]));
+	}
+}
+
 static void a_list_replaces_the_file_for_dotted_names(void **state)
 {
 	int fd;
@@ -285,6 +309,7 @@ int main(void)
 		cmocka_unit_test(list_entries_need_an_address_and_a_port),
 		cmocka_unit_test(list_order_is_kept_and_blanks_are_skipped),
 		cmocka_unit_test(a_list_too_long_is_an_error),
+		cmocka_unit_test(entries_can_ask_over_tls),
 		cmocka_unit_test(a_list_replaces_the_file_for_dotted_names),
 		cmocka_unit_test(a_file_is_needed_only_without_a_list),
 		cmocka_unit_test(the_system_asks_every_server_of_the_file_dockers_too),

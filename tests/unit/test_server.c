@@ -1,0 +1,89 @@
+/* test_server.c - which servers are asked first, and what a dead one must do to be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "core/server.h"
+
+enum { T0 = 1000000 };
+
+static struct servers servers;
+
+static int begin(void **state)
+{
+	struct upstreams upstreams;
+	char error[UPSTREAMS_ERROR_MAX];
+
+	(void)state;
+	assert_int_equal(upstreams_parse(STR("192.0.2.1:53,tls://192.0.2.2,192.0.2.3:53"),
+					 &upstreams, error), 0);
+	servers_init(&servers, &upstreams, 0);
+	return 0;
+}
+
+static void expect_order(unsigned a, unsigned b, unsigned c)
+{
+	uint8_t order[UPSTREAMS_MAX];
+
+	servers_order(&servers, order);
+	assert_int_equal(order[0], a);
+	assert_int_equal(order[1], b);
+	assert_int_equal(order[2], c);
+}
+
+static void servers_are_asked_as_configured_and_dead_ones_last(void **state)
+{
+	(void)state;
+	assert_string_equal(servers.all[1].text, "tls://192.0.2.2:853");
+	expect_order(0, 1, 2);
+	server_refused(&servers.all[0], T0);
+	expect_order(1, 2, 0);
+	server_refused(&servers.all[1], T0);
+	server_refused(&servers.all[2], T0);
+	expect_order(0, 1, 2);
+	server_heard(&servers.all[1], T0);
+	expect_order(1, 0, 2);
+}
+
+static void a_server_that_has_answered_others_since_is_not_dead(void **state)
+{
+	(void)state;
+	server_heard(&servers.all[0], T0 + 10);
+	server_silent(&servers.all[0], T0 + 5, T0 + 305);
+	expect_order(0, 1, 2);
+	server_silent(&servers.all[0], T0 + 11, T0 + 311);
+	expect_order(1, 2, 0);
+	server_heard(&servers.all[0], T0 + 400);
+	expect_order(0, 1, 2);
+}
+
+static void a_dead_server_is_probed_now_and_then(void **state)
+{
+	struct server *server = &servers.all[0];
+
+	(void)state;
+	assert_false(server_wants_probe(server, T0));
+	server_refused(server, T0);
+	assert_false(server_wants_probe(server, T0 + SERVER_PROBE_MS - 1));
+	assert_true(server_wants_probe(server, T0 + SERVER_PROBE_MS));
+	assert_false(server_wants_probe(server, T0 + SERVER_PROBE_MS));
+	server_refused(server, T0 + SERVER_PROBE_MS);   /* still: its time does not begin again */
+	assert_true(server_wants_probe(server, T0 + 2 * SERVER_PROBE_MS));
+	server_heard(server, T0 + 2 * SERVER_PROBE_MS);
+	assert_false(server_wants_probe(server, T0 + 10 * SERVER_PROBE_MS));
+}
+
+#define server_test(name) cmocka_unit_test_setup(name, begin)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		server_test(servers_are_asked_as_configured_and_dead_ones_last),
+		server_test(a_server_that_has_answered_others_since_is_not_dead),
+		server_test(a_dead_server_is_probed_now_and_then),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
