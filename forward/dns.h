@@ -27,7 +27,6 @@
 enum {
 	DNS_ASKS_MAX = 4096,            /* questions being answered, a worker */
 	DNS_HOLDS_MAX = 512,            /* of these, waiting for the kernel (dns-strict) */
-	DNS_BATCH = 64,                 /* answers by UDP in one system call */
 	DNS_BUFS = 128,                 /* datagrams received in a turn, a worker */
 	DNS_LEARN_MS = 2000,            /* time to open an answer's addresses */
 	DNS_NOTED = 256,                /* a power of two */
@@ -57,7 +56,7 @@ struct dns_outcome {
 	uint16_t left_out;              /* addresses that may not be told */
 	int error;
 	bool silent;                    /* told of by another event, or not worth one */
-	const char *note;
+	const char *note, *upstream;    /* NULL: of records */
 	const struct dns_records *answer;
 	const struct records *records;
 };
@@ -68,6 +67,8 @@ struct dns_hold {
 	struct learn learn;
 	struct timer timer;
 	bool late;                      /* answered already */
+	uint16_t left_out;              /* for what is told of it */
+	const char *upstream;
 	struct dns_age age;
 	uint64_t held_ms;
 	unsigned count;                 /* of items */

@@ -9,7 +9,8 @@ static void on_learned(struct learn *learn, int result)
 	struct dns_hold *hold = container_of(learn, struct dns_hold, learn);
 	struct dns_ask *ask = hold->ask;
 	struct loop *loop = dns_ask_loop(ask);
-	struct dns_outcome outcome = { .error = -result };
+	struct dns_outcome outcome = { .error = -result, .left_out = hold->left_out,
+				       .upstream = hold->upstream };
 
 	if (timer_armed(&hold->timer)) {
 		timer_cancel(&loop->timers, &hold->timer);
@@ -98,6 +99,8 @@ bool dns_learn(struct dns_ask *ask, const struct dns_records *answer, struct dns
 		memset(hold, 0, offsetof(struct dns_hold, items));
 		hold->ask = ask;
 		hold->age = age;
+		hold->left_out = outcome->left_out;
+		hold->upstream = outcome->records->upstream;
 		hold->held_ms = loop->now_ms;
 		hold->timer.fire = on_hold_timer;
 		memcpy(&hold->answer, answer, dns_records_size(answer));

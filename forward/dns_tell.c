@@ -104,6 +104,7 @@ static void emit(const struct dns_ask *ask, const struct dns_outcome *outcome, u
 	add_name(&event, &ask->query);
 	if (ask->rule)
 		text_copy(event.rule, sizeof(event.rule), ask->rule);
+	event.upstream = outcome->upstream;
 	if (records)
 		event.upstream = records->upstream;
 	if (outcome->answer)

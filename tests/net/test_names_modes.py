@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from dnsstub import DnsClient, question
-from internet import ATTACKER, ATTACKER6, ORIGIN, ORIGIN6
+from internet import ATTACKER, ATTACKER6, ORIGIN, ORIGIN6, RESOLVER
 from ringfence import binary, until
 from test_healthcheck_filter import check
 
@@ -29,6 +29,8 @@ def test_strict_opens_what_an_answer_gave_for_any_protocol_and_nothing_before(ne
     assert dns.ask("allowed.test").addrs == [ORIGIN]
     assert net.client.tcp(ORIGIN, 22) == "OK"
     assert net.client.udp(ORIGIN, 5060) == "OK"
+    told = net.ringfence.wait_event("dns.allowed")
+    assert told["answers"] == ORIGIN and told["upstream"] == f"{RESOLVER}:53"
     assert net.client.tcp(ORIGIN6, 22) in CLOSED                # nobody asked for it yet
     assert dns.ask("allowed.test", "AAAA").addrs == [ORIGIN6]
     assert net.client.tcp(ORIGIN6, 22) == "OK"

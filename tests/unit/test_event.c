@@ -228,6 +228,68 @@ static void a_closed_connection_tells_its_bytes_and_why(void **state)
 				    "source_ip=172.18.0.2 source_port=51822\n");
 }
 
+static void a_question_that_is_answered_has_the_seeds_fields_and_what_came_of_it(void **state)
+{
+	(void)state;
+	event.kind = EVENT_DNS_ALLOWED;
+	event.src = addr_of("172.18.0.2:38211");
+	event.dst = addr_of("8.8.8.8:53");
+	event.protocol = IPPROTO_UDP;
+	event.qtype = DNS_TYPE_A;
+	event.duration_us = 1234;
+	event.upstream = "1.1.1.1:53";
+	event.answers[0] = addr_of("192.0.2.1:53");
+	event.answers[1] = addr_of("[2001:db8::1]:53");
+	event.answer_count = 2;
+	event.answers_more = 3;
+	set_name("ads.example");
+	assert_string_equal(line(), WHEN "INF dns.allowed action=ALLOWED "
+				    "answers=192.0.2.1,2001:db8::1,+3 component=dns "
+				    "destination_ip=8.8.8.8 destination_port=53 dst=8.8.8.8:53 "
+				    "duration_us=1234 flow_id=3be4d1ed3ab1c36d protocol=UDP "
+				    "qname=ads.example qtype=A rcode=NOERROR source_ip=172.18.0.2 "
+				    "source_port=38211 upstream=1.1.1.1:53\n");
+}
+
+static void a_question_that_is_blocked_says_so_in_the_seeds_words(void **state)
+{
+	static const struct { uint16_t type; const char *text; } types[] = {
+		{ DNS_TYPE_AAAA, "qtype=AAAA " }, { DNS_TYPE_SRV, "qtype=SRV " },
+		{ DNS_TYPE_HTTPS, "qtype=TYPEHTTPS " }, { DNS_TYPE_PTR, "qtype=TYPEPTR " },
+		{ 65399, "qtype=TYPE65399 " },
+	};
+
+	(void)state;
+	event.kind = EVENT_DNS_BLOCKED;
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	event.rcode = DNS_RCODE_NXDOMAIN;
+	event.note = "nxdomain";
+	set_name("ads.example");
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		event.qtype = types[i].type;
+		assert_non_null(strstr(line(), types[i].text));
+	}
+	assert_non_null(strstr(text, "WRN dns.blocked action=BLOCKED"));
+	assert_non_null(strstr(text, "note=nxdomain protocol=TCP qname=ads.example"));
+	assert_non_null(strstr(text, "rcode=NXDOMAIN reason=not-allowlisted"));
+	assert_non_null(strstr(text, "to_allow=\"domains: ads.example\"\n"));
+	event.kind = EVENT_DNS_HARDENING;
+	event.reason = CLOSE_NULL_QUERY;
+	assert_non_null(strstr(line(), "note=dns-hardening"));
+	assert_non_null(strstr(text, "reason=null-query"));
+	assert_null(strstr(text, "to_allow"));
+}
+
+static void a_port_that_is_not_listed_says_what_to_add(void **state)
+{
+	(void)state;
+	event.kind = EVENT_HTTPS_BLOCKED;
+	event.reason = CLOSE_PORT_NOT_LISTED;
+	set_name("git.example");
+	assert_non_null(strstr(line(), "reason=port-not-listed"));
+	assert_non_null(strstr(text, "to_allow=\"domains: git.example:443\"\n"));
+}
+
 static void every_kind_makes_one_line(void **state)
 {
 	(void)state;
@@ -331,6 +393,9 @@ int main(void)
 		test(packets_of_other_protocols_have_a_number_and_no_ports),
 		test(a_failed_dial_has_its_error),
 		test(a_closed_connection_tells_its_bytes_and_why),
+		test(a_question_that_is_answered_has_the_seeds_fields_and_what_came_of_it),
+		test(a_question_that_is_blocked_says_so_in_the_seeds_words),
+		test(a_port_that_is_not_listed_says_what_to_add),
 		test(every_kind_makes_one_line),
 		test(decisions_are_blocks_and_what_a_name_allowed),
 		test(a_decision_is_json_with_the_seeds_keys),

@@ -76,7 +76,7 @@ static bool is_readable(void)
 static void many_learns_are_taken_at_once_in_their_order(void **state)
 {
 	static const struct learn_item item = { .protocol = IPPROTO_TCP, .first_port = 22,
-					     .last_port = 22, .ttl_s = 60 };
+						.last_port = 22, .ttl_s = 60 };
 	struct answerer answerers[10];
 	struct learn *list;
 	unsigned at = 0;
@@ -146,6 +146,25 @@ static void too_many_are_refused(void **state)
 	free(answerers);
 }
 
+/* For good: the last test. */
+static void when_nobody_takes_any_more_all_are_told(void **state)
+{
+	struct answerer before, after;
+
+	(void)state;
+	answerer_begin(&before, NULL, 0);
+	answerer_begin(&after, NULL, 0);
+	assert_int_equal(learn_queue(&before.learn, on_learned), 0);
+	learn_close();
+	assert_int_equal(learn_queue(&after.learn, on_learned), 0);
+	while (before.told == 0 || after.told == 0)
+		assert_int_equal(loop_step(&loop), 0);
+	assert_int_equal(before.result, -ECANCELED);
+	assert_int_equal(after.result, -ECANCELED);
+	answerer_end(&before);
+	answerer_end(&after);
+}
+
 #define learn_test(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -154,6 +173,7 @@ int main(void)
 		learn_test(many_learns_are_taken_at_once_in_their_order),
 		learn_test(who_has_gone_is_not_told),
 		learn_test(too_many_are_refused),
+		learn_test(when_nobody_takes_any_more_all_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
