@@ -120,6 +120,8 @@ static int open_socket(const union addr *addr)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int one = 1, err;
+	/* Answers are small enough for any path: no identification to choose for each. */
+	int whole = IP_PMTUDISC_PROBE;
 
 	if (fd < 0)
 		return -errno;
@@ -127,6 +129,8 @@ static int open_socket(const union addr *addr)
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (addr->sa.sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	else
+		(void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
 	ask_for_room(fd);
 	err = listener_bind(fd, addr);
 	if (err == 0)
