@@ -307,11 +307,8 @@ static void what_is_not_built_yet_is_named_with_what_to_do(void **state)
 	static const char *const variables[][2] = {
 		{ "DENYLIST_IPS", "10.0.0.0/8" }, { "DENYLIST_DOMAINS", "x.test" },
 		{ "DEFAULT_ACTION", "Allow" }, { "ENFORCE", "audit" }, { "LEARNING_MODE", "True" },
-		{ "PROCESS_INFO", "true" }, { "DASHBOARD_HOST", "dash:8081" },
-		{ "ENABLE_REMOTE_UNBLOCK", "true" }, { "NOTIFICATION_HOST", "http://gotify" },
-		{ "NOTIFICATION_KEY", "k" }, { "NOTIFICATION_URLS", "ntfy://x" },
-		{ "METRICS_ADDR", ":9095" }, { "BRIDGE_INTERFACES", "br-*" },
-		{ "GATEWAY_INTERFACES", "docker0" },
+		{ "PROCESS_INFO", "true" }, { "METRICS_ADDR", ":9095" },
+		{ "BRIDGE_INTERFACES", "br-*" }, { "GATEWAY_INTERFACES", "docker0" },
 	};
 
 	(void)state;
