@@ -255,7 +255,7 @@ void server_run(struct server *server)
 void server_close(struct server *server)
 {
 	server->stopping = true;
-	waiters_close(server);
+	waiters_stop(server);
 	/* Jobs first: each resumes its connection, and libmicrohttpd stops only without suspended
 	 * ones. */
 	upkeep_stop(server);
@@ -267,6 +267,7 @@ void server_close(struct server *server)
 		MHD_run(server->daemon);
 	http_close(server);
 	streams_close(server->streams);
+	waiters_close(server->waiters);
 	hub_close(server->hub);
 	auth_close(server->auth);
 	limits_close(server->limits);

@@ -89,7 +89,7 @@ void waiters_run(struct server *server)
 	}
 }
 
-void waiters_close(struct server *server)
+void waiters_stop(struct server *server)
 {
 	if (!server->waiters)
 		return;
@@ -97,4 +97,11 @@ void waiters_close(struct server *server)
 	server->waiters->closing = true;
 	pthread_mutex_unlock(&server->waiters->lock);
 	waiters_run(server);
+}
+
+void waiters_close(struct waiters *waiters)
+{
+	if (waiters)
+		pthread_mutex_destroy(&waiters->lock);
+	free(waiters);
 }

@@ -16,6 +16,7 @@ void waiters_wake(struct server *server);
 /* By the server's thread, now and then. */
 void waiters_run(struct server *server);
 /* All are answered; nobody parks any more. */
-void waiters_close(struct server *server);
+void waiters_stop(struct server *server);
+void waiters_close(struct waiters *waiters);    /* NULL: nothing */
 
 #endif
