@@ -182,3 +182,11 @@ test("clearing asks first, and clears for everybody", () => inWorld(async world 
   await untilRows(page, ["after.example.com"]);
   await untilRows(other, ["after.example.com"]);
 }));
+
+test("a dashboard without a fleet shows no pages of one", () => inWorld(async world => {
+  await world.post(event());
+  const page = await world.page();
+  await page.waitForSelector(".vlist .row");
+  assert.deepEqual(await page.$$eval(".nav-link", links => links.map(link => link.textContent)),
+    ["Stream", "Search", "Aggregates", "API keys", "Audit"]);
+}, { FLEET_ENABLED: "false" }));

@@ -3,7 +3,7 @@ import { api, ApiError, setKey, whenUnauthorized } from "./api";
 import { fill, h } from "./dom";
 import { live, onState, start, stop } from "./live";
 import { current, go } from "./route";
-import { PAGES, Shell, showHelp, switchTheme } from "./shell";
+import { Shell, showHelp, shownPages, switchTheme } from "./shell";
 import { readInstances, shared } from "./state";
 import { failure, Scope } from "./ui";
 import { aggregatesPage } from "./views/aggregates";
@@ -108,7 +108,7 @@ function onKey(event: KeyboardEvent): void {
   }
   if (typing(event.target) || document.querySelector("dialog[open]"))
     return;
-  const page = PAGES.find(entry => entry.key === event.key);
+  const page = shownPages().find(entry => entry.key === event.key);
   if (event.key === "?") {
     showHelp();
   } else if (event.key === "t") {

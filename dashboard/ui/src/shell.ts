@@ -18,6 +18,12 @@ export const PAGES: { page: string; title: string; symbol: IconName; key: string
   { page: "audit", title: "Audit", symbol: "audits", key: "u" },
 ];
 
+/* Without a fleet there is nobody to ask for policies. */
+export function shownPages(): typeof PAGES {
+  return PAGES.filter(({ page }) => shared.config.fleet_enabled !== false
+    || (page !== "fleet" && page !== "policy"));
+}
+
 const THEMES = ["system", "light", "dark"] as const;
 
 function applyTheme(theme: string): void {
@@ -87,7 +93,8 @@ export class Shell {
   constructor() {
     this.main = h("main", { id: "main", tabindex: "-1" });
     this.banner = h("div", { class: "banner", hidden: true });
-    this.nav = h("nav", { class: "nav", id: "nav", "aria-label": "Pages" }, PAGES.map(entry => {
+    const pages = shownPages();
+    this.nav = h("nav", { class: "nav", id: "nav", "aria-label": "Pages" }, pages.map(entry => {
       const link = h("a", { class: "nav-link", href: address(entry.page),
         onclick: () => this.openMenu(false) },
         icon(entry.symbol), h("span", null, entry.title));

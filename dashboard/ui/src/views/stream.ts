@@ -91,7 +91,10 @@ class StreamPage {
 
   private follow(): void {
     this.scope.add(onAdded((added, trimmed) => this.onAdded(added, trimmed)));
-    this.scope.add(onState(() => this.drawBlank()));
+    this.scope.add(onState(() => {
+      this.drawBlank();
+      this.countSoon();
+    }));
     this.scope.add(onNote(type => {
       if (type === "cleared")
         this.refilter();
@@ -174,8 +177,12 @@ class StreamPage {
     const all = plural(live.entries.length, "event");
     const text = this.shown.length === live.entries.length ? all
       : `${whole(this.shown.length)} of ${all}`;
-    if (this.total.textContent !== text)
-      this.total.textContent = text;
+    const skipped = live.lost ? `, ${whole(live.lost)} skipped` : "";
+    if (this.total.textContent !== text + skipped) {
+      this.total.textContent = text + skipped;
+      this.total.title = live.lost ? "They came faster than this page could take them, or while it "
+        + "was away for long: Search has them all" : "";
+    }
   }
 
   /* Five times a second at most: it looks at every row. */
