@@ -17,7 +17,7 @@ enum {
 	EVERY_S = 25,
 	RULES_MAX = 4096,               /* counted; a power of two */
 	RULES_FULL = RULES_MAX / 4 * 3,
-	ENTRIES_SHOWN = 2000,           /* of a list: used ones first */
+	ENTRIES_SHOWN = 1000,           /* of a list: used ones first */
 	ENTRIES_SEEN = 20000,
 };
 

@@ -1,5 +1,4 @@
-"""test_unblock_dashboard.py - a filter and a real ringfence-dashboard: events, fleet, unblock,
-undo.
+"""test_unblock_dashboard.py - a filter and a real dashboard: events, fleet, unblock, undo.
 
 The dashboard runs outside, on a Unix socket, as a mount of both containers would have it."""
 import os
