@@ -160,6 +160,15 @@ static int find_hash(struct store *store, const char *name, struct out *hash)
 			 hash);
 }
 
+/* A hash of nothing that anybody has, for names that are not there. */
+static char dummy_hash[crypto_pwhash_STRBYTES];
+
+static int make_dummy(void)
+{
+	return crypto_pwhash_str(dummy_hash, "", 0, crypto_pwhash_OPSLIMIT_INTERACTIVE,
+				 crypto_pwhash_MEMLIMIT_INTERACTIVE) == 0 ? 0 : -ENOMEM;
+}
+
 int accounts_start(const struct options *options, struct store *store,
 		   char key[ACCOUNTS_KEY_MAX], char error[STORE_ERROR_MAX])
 {
@@ -178,6 +187,8 @@ int accounts_start(const struct options *options, struct store *store,
 	err = count_rows(store, "SELECT COUNT(*) FROM api_key", &keys);
 	if (err == 0 && keys == 0 && key[0] == '\0')
 		err = first_key(store);
+	if (err == 0 && options->auth_mode == AUTH_SESSION)
+		err = make_dummy();
 	if (err == 0 && options->auth_mode == AUTH_SESSION &&
 	    options->admin_password_hash[0] == '\0') {
 		out_init(&hash, 1024);
@@ -189,18 +200,6 @@ int accounts_start(const struct options *options, struct store *store,
 	if (err < 0)
 		snprintf(error, STORE_ERROR_MAX, "the store is %s", store_error(store));
 	return err;
-}
-
-/* A hash of nothing that anybody has, for names that are not there. */
-static const char *dummy_hash(void)
-{
-	static char hash[crypto_pwhash_STRBYTES];
-
-	if (hash[0] == '\0' &&
-	    crypto_pwhash_str(hash, "", 0, crypto_pwhash_OPSLIMIT_INTERACTIVE,
-			      crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
-		return "";
-	return hash;
 }
 
 static bool verify(const char *hash, const char *password)
@@ -232,7 +231,7 @@ int accounts_verify(const struct options *options, struct store *store, const ch
 	else if (known)
 		err = find_hash(store, name, &hash);
 	known = known && hash.len > 0;
-	right = err == 0 && verify(known ? hash.at : dummy_hash(), password) && known;
+	right = err == 0 && verify(known ? hash.at : dummy_hash, password) && known;
 	out_finish(&hash);
 	if (err < 0)
 		return err;

@@ -350,7 +350,8 @@ bool auth_check(struct request *request)
 	struct who *who = &request->who;
 	unsigned needs = request->route->may;
 
-	if (key[0] != '\0' && !check_key(request, key))
+	/* What is open to all needs no key, not even a wrong one. */
+	if (key[0] != '\0' && needs != 0 && !check_key(request, key))
 		return false;
 	if (who->kind == WHO_NOBODY) {
 		switch (request->server->options->auth_mode) {

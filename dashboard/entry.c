@@ -279,7 +279,7 @@ static void put_lower(struct out *out, struct str text)
 }
 
 /* msg, and each distinct text of the subject once: host and https are mostly the same. */
-static void put_search(const struct entry *entry, struct out *out)
+void entry_search(const struct entry *entry, struct out *out)
 {
 	put_lower(out, text_of(entry->msg));
 	for (size_t i = 0; i < ARRAY_LEN(subject_keys); i++) {
@@ -310,7 +310,7 @@ static int put_rest(const struct entry *entry, struct out *out)
 
 int entry_split(const struct entry *entry, struct entry_parts *parts)
 {
-	struct out subject, search, rest;
+	struct out subject, rest;
 	int err;
 
 	*parts = (struct entry_parts){
@@ -329,15 +329,12 @@ int entry_split(const struct entry *entry, struct entry_parts *parts)
 	if (parts->bytes < 0)
 		parts->bytes = 0;
 	out_init(&subject, ENTRY_JSON_MAX);
-	out_init(&search, ENTRY_JSON_MAX);
 	out_init(&rest, ENTRY_JSON_MAX);
 	put_subject(entry, &subject);
-	put_search(entry, &search);
 	err = put_rest(entry, &rest);
 	parts->subject = out_take(&subject, &parts->subject_len);
-	parts->search = out_take(&search, &parts->search_len);
 	parts->rest = out_take(&rest, &parts->rest_len);
-	if (err == 0 && (!parts->subject || !parts->search || !parts->rest))
+	if (err == 0 && (!parts->subject || !parts->rest))
 		err = -EMSGSIZE;
 	if (err < 0)
 		entry_parts_finish(parts);
@@ -347,9 +344,8 @@ int entry_split(const struct entry *entry, struct entry_parts *parts)
 void entry_parts_finish(struct entry_parts *parts)
 {
 	free(parts->subject);
-	free(parts->search);
 	free(parts->rest);
-	parts->subject = parts->search = parts->rest = NULL;
+	parts->subject = parts->rest = NULL;
 }
 
 int entry_join(struct entry *entry, struct str subject, struct str rest)

@@ -40,9 +40,8 @@ void entry_json(const struct entry *entry, struct out *out);
 /* What the store keeps of it.  Texts are ours to release with entry_parts_finish(). */
 struct entry_parts {
 	char *subject;                  /* canonical JSON: the same for the same subject */
-	char *search;                   /* lower case, what a person would type, by lines */
 	char *rest;                     /* JSON object of the other fields */
-	size_t subject_len, search_len, rest_len;
+	size_t subject_len, rest_len;
 	/* Borrowed from the entry; empty where there is none. */
 	struct str component, name, source_ip, destination_ip, hostname, reason, version;
 	int64_t bytes;                  /* both ways */
@@ -52,6 +51,8 @@ struct entry_parts {
 /* 0, -ENOMEM, or -EMSGSIZE when the entry is over ENTRY_JSON_MAX. */
 int entry_split(const struct entry *entry, struct entry_parts *parts);
 void entry_parts_finish(struct entry_parts *parts);
+/* Of its subject, in lower case and by lines: what a person would type to find it. */
+void entry_search(const struct entry *entry, struct out *out);
 
 /* Back from the store: 0 or -EBADMSG (not what entry_split() made). */
 int entry_join(struct entry *entry, struct str subject, struct str rest);

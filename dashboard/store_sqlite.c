@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STATEMENTS = 64, BUSY_MS = 5000 };
+#include "dashboard/rfc3339.h"
+
+enum { STATEMENTS = 64, BUSY_MS = 5000, OPCODES_BETWEEN_LOOKS = 100000 };
+
+/* A question that takes longer is one too many for everybody else. */
+#define QUESTION_NS (30 * NS_PER_S)
 
 struct statement {
 	char *sql;
@@ -21,6 +26,7 @@ struct sqlite_store {
 	sqlite3 *db;
 	struct statement statements[STATEMENTS];
 	uint64_t clock;
+	int64_t until_ns;               /* of the running question; 0: no end */
 };
 
 /* One number, raised with every change of the schema; an update is a step from each to the next. */
@@ -85,6 +91,9 @@ static int explain(sqlite3 *db, int result, char error[STORE_ERROR_MAX])
 		snprintf(error, STORE_ERROR_MAX,
 			 "damaged (%s): move the file away, or restore it from a backup", said);
 		return -EBADMSG;
+	case SQLITE_INTERRUPT:
+		snprintf(error, STORE_ERROR_MAX, "slow: a question took more than 30 s");
+		return -EIO;
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
@@ -175,6 +184,7 @@ static int sqlite_run(struct store *store, const char *sql, const struct store_v
 		return err;
 	for (unsigned i = 0; i < count; i++)
 		bind(handle, (int)i + 1, &params[i]);
+	s->until_ns = sqlite3_stmt_readonly(handle) ? clock_steady_ns() + QUESTION_NS : 0;
 	while ((result = sqlite3_step(handle)) == SQLITE_ROW) {
 		if (!on_row)
 			continue;
@@ -246,6 +256,13 @@ static int script(struct sqlite_store *s, const char *sql)
 	return result == SQLITE_OK ? 0 : explain(s->db, result, s->store.error);
 }
 
+static int is_over(void *arg)
+{
+	const struct sqlite_store *s = arg;
+
+	return s->until_ns > 0 && clock_steady_ns() > s->until_ns;
+}
+
 static int update_schema(struct sqlite_store *s)
 {
 	int64_t version = 0;
@@ -292,6 +309,7 @@ int store_sqlite_open(const struct store_config *config, struct store **store,
 	err = result == SQLITE_OK ? 0 : explain(s->db, result, s->store.error);
 	if (err == 0) {
 		sqlite3_busy_timeout(s->db, BUSY_MS);
+		sqlite3_progress_handler(s->db, OPCODES_BETWEEN_LOOKS, is_over, s);
 		err = script(s, memory ? "PRAGMA journal_mode=MEMORY"
 				       : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
 					 "PRAGMA journal_size_limit=67108864;"

@@ -85,8 +85,8 @@ static struct store_value text_or_null(struct str text)
 	return text.len > 0 ? store_text(text) : store_null();
 }
 
-static int store_subject(struct store *store, const char *hex, const struct entry *entry,
-			 const struct entry_parts *parts, int64_t *id)
+static int insert(struct store *store, const char *hex, const struct entry *entry,
+		  const struct entry_parts *parts, struct str search, int64_t *id)
 {
 	const struct store_value values[] = {
 		store_text(str_of(hex)), store_int(entry->verdict), text_or_null(parts->component),
@@ -94,20 +94,34 @@ static int store_subject(struct store *store, const char *hex, const struct entr
 		text_or_null(parts->destination_ip), text_or_null(parts->hostname),
 		text_or_null(parts->reason),
 		store_text(((struct str){ parts->subject, parts->subject_len })),
-		store_text(((struct str){ parts->search, parts->search_len })),
-		store_int(clock_now_ns()),
+		store_text(search), store_int(clock_now_ns()),
 	};
-	int err = store_run(store, "UPDATE subject SET last_seen = $1 WHERE digest = $2"
-			    " RETURNING id",
-			    (const struct store_value[]){ values[10], values[0] }, 2, on_id, id);
 
-	if (err < 0 || *id != 0)
-		return err;
 	return store_run(store,
 			 "INSERT INTO subject(digest, verdict, component, name, source_ip,"
 			 " destination_ip, hostname, reason, json, search, count, last_seen)"
 			 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11) RETURNING id",
 			 values, ARRAY_LEN(values), on_id, id);
+}
+
+static int store_subject(struct store *store, const char *hex, const struct entry *entry,
+			 const struct entry_parts *parts, int64_t *id)
+{
+	struct out search;
+	int err = store_run(store, "UPDATE subject SET last_seen = $1 WHERE digest = $2"
+			    " RETURNING id",
+			    (const struct store_value[]){ store_int(clock_now_ns()),
+							  store_text(str_of(hex)) },
+			    2, on_id, id);
+
+	if (err < 0 || *id != 0)
+		return err;
+	out_init(&search, ENTRY_JSON_MAX);
+	entry_search(entry, &search);
+	err = search.failed ? -ENOMEM : insert(store, hex, entry, parts,
+					       (struct str){ search.at, search.len }, id);
+	out_finish(&search);
+	return err;
 }
 
 int store_subject_id(struct store *store, const struct entry *entry,

@@ -60,6 +60,7 @@ def test_without_a_key_nothing_is_read_or_changed(start):
                                authorization="Bearer " + KEY)
         assert (answer.status, answer.text) == (401, '{"error":"unauthorized"}\n'), path
     assert len(dashboard.api("/logs")) == 1
+    assert dashboard.get("/health", key="a wrong one").status == 200
 
 
 def test_the_first_password_is_told_once_and_opens_a_session(start):
