@@ -99,8 +99,7 @@ static void case_lost(struct try *try)
 	struct loop *loop = try->ask->resolver->owner.loop;
 	struct ask *ask = try->ask;
 
-	if (try->lower || ask->case_lost_by ||
-	    atomic_load_explicit(&try->server->echoes_case, memory_order_relaxed))
+	if (try->lower || ask->case_lost_by || !server_may_lose_case(try->server))
 		return;
 	ask->case_lost_by = try->server;
 	timer_arm(&loop->timers, &ask->timer, loop->now_ms + CASE_WAIT_MS);
@@ -382,13 +381,10 @@ static bool ask_same(struct ask *ask, struct server *server, unsigned how)
 /* What a server's echo of the name tells about it. */
 static void learn_case(const struct try *try)
 {
-	struct server *server = try->server;
-
-	if (try->lower && server_takes_case(server) && try->ask->asked_in_lower_case)
-		atomic_fetch_add_explicit(&server->case_lost, 1, memory_order_relaxed);
-	else if (!atomic_load_explicit(&server->echoes_case, memory_order_relaxed) &&
-		 has_upper(try->question.name, try->question.name_len))
-		atomic_store_explicit(&server->echoes_case, true, memory_order_relaxed);
+	if (try->lower && !try->stream && try->ask->asked_in_lower_case)
+		server_loses_case(try->server);
+	else if (has_upper(try->question.name, try->question.name_len))
+		server_keeps_case(try->server);
 }
 
 void try_ended(struct try *try, enum try_end end)

@@ -11,7 +11,10 @@
 #include "core/features.h"
 #include "core/quiet.h"
 
-enum { BATCH_MAX = 256 };
+enum {
+	BATCH_MAX = 256,
+	GATHERED = 32,                  /* completions that end a wait which gathers */
+};
 
 static op_fn on_wake;
 
@@ -212,14 +215,20 @@ static int64_t wait_at_most(const struct loop *loop)
 int loop_step(struct loop *loop)
 {
 	int64_t wait_us = wait_at_most(loop);
-	struct __kernel_timespec timeout = { .tv_sec = wait_us / 1000000,
-					     .tv_nsec = wait_us % 1000000 * 1000 };
+	bool gather = loop->gather_us > 0 && (wait_us < 0 || loop->gather_us < wait_us);
+	struct __kernel_timespec timeout;
 	struct io_uring_cqe *cqe;
 	int err;
 
+	if (gather)
+		wait_us = loop->gather_us;
+	loop->gather_us = 0;
+	timeout = (struct __kernel_timespec){ .tv_sec = wait_us / 1000000,
+					      .tv_nsec = wait_us % 1000000 * 1000 };
+
 	if (loop->reader >= 0)
 		quiet_offline(loop->reader);
-	err = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1,
+	err = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, gather ? GATHERED : 1,
 					       wait_us < 0 ? NULL : &timeout, NULL);
 	if (loop->reader >= 0)
 		quiet_online(loop->reader);

@@ -36,6 +36,9 @@ struct loop {
 	struct timers timers;
 	uint64_t now_ms, now_us;        /* CLOCK_MONOTONIC, once a turn */
 	uint64_t wake_us;               /* turn again by then at the latest; 0: no such wish */
+	/* Of the next wait only: it is not over with the first completion, but with many, or then.
+	 * For those who had much to do at once and expect the like. */
+	unsigned gather_us;
 	int reader;                     /* quiet.h id, -1: none */
 	unsigned batch_max;             /* completions a turn; tests set 1 to step one by one */
 	bool stop;

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { CASE_LOST_MAX = 3 };
+enum { CASE_LOST_MAX = 3, CASE_DOUBTS_MAX = 16 };
 
 void servers_init(struct servers *servers, const struct upstreams *upstreams, unsigned first_index)
 {
@@ -74,4 +74,32 @@ bool server_takes_case(const struct server *server)
 {
 	return atomic_load_explicit(&server->echoes_case, memory_order_relaxed) ||
 	       atomic_load_explicit(&server->case_lost, memory_order_relaxed) < CASE_LOST_MAX;
+}
+
+void server_keeps_case(struct server *server)
+{
+	if (!atomic_load_explicit(&server->echoes_case, memory_order_relaxed))
+		atomic_store_explicit(&server->echoes_case, true, memory_order_relaxed);
+	if (atomic_load_explicit(&server->case_doubts, memory_order_relaxed) > 0)
+		atomic_store_explicit(&server->case_doubts, 0, memory_order_relaxed);
+}
+
+/* Nobody guesses port and id that often between two answers; but what is behind an address can be
+ * exchanged. */
+bool server_may_lose_case(struct server *server)
+{
+	if (!atomic_load_explicit(&server->echoes_case, memory_order_relaxed))
+		return true;
+	if (atomic_fetch_add_explicit(&server->case_doubts, 1, memory_order_relaxed) + 1 <
+	    CASE_DOUBTS_MAX)
+		return false;
+	atomic_store_explicit(&server->echoes_case, false, memory_order_relaxed);
+	atomic_store_explicit(&server->case_lost, 0, memory_order_relaxed);
+	return true;
+}
+
+void server_loses_case(struct server *server)
+{
+	if (server_takes_case(server))
+		atomic_fetch_add_explicit(&server->case_lost, 1, memory_order_relaxed);
 }

@@ -26,7 +26,8 @@ struct server {
 	_Atomic uint64_t probe_at_ms;
 	atomic_bool dead;
 	atomic_bool echoes_case;        /* it has sent a name back as it was asked */
-	_Atomic unsigned case_lost;     /* times it has not, but answered in lower case */
+	_Atomic unsigned case_lost;     /* times it has not, and was asked in lower case instead */
+	_Atomic unsigned case_doubts;   /* answers in another case since it has last echoed one */
 	atomic_bool no_edns;            /* it answers without EDNS only */
 	atomic_bool one_by_one;         /* it closes connections that have more than a question */
 };
@@ -52,5 +53,12 @@ bool server_wants_probe(struct server *server, uint64_t now_ms);
 
 /* Does it take names with random case?  Until it has proven not to. */
 bool server_takes_case(const struct server *server);
+/* It has sent back a name in random case as it was asked. */
+void server_keeps_case(struct server *server);
+/* An answer in another case has come: a forgery, but for one that never echoed it, or does no more.
+ * True: it is worth asking in lower case. */
+bool server_may_lose_case(struct server *server);
+/* It was worth it. */
+void server_loses_case(struct server *server);
 
 #endif

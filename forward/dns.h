@@ -27,10 +27,9 @@
 enum {
 	DNS_ASKS_MAX = 4096,            /* questions being answered, a worker */
 	DNS_HOLDS_MAX = 512,            /* of these, waiting for the kernel (dns-strict) */
-	DNS_BATCH = 64,                 /* answers by UDP in one system call */
 	DNS_BUFS = 128,                 /* datagrams received in a turn, a worker */
 	DNS_LEARN_MS = 2000,            /* time to open an answer's addresses */
-	DNS_NOTED = 256,                /* a power of two */
+	DNS_NOTED = 4096,               /* a power of two */
 	DNS_GRACE_S = 600,              /* they stay open for so long after the TTL, as `recent` */
 };
 

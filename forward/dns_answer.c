@@ -84,12 +84,15 @@ void dns_answer_nothing(struct dns_ask *ask, const char *text, struct dns_outcom
 static void note_names(struct dns_ask *ask, const struct dns_records *records, struct dns_age age,
 		       const struct dns_outcome *outcome)
 {
-	uint64_t learned_ms = outcome->records ? outcome->records->learned_ms : 0;
+	/* Only what lies in the cache keeps its place for long enough to be known by it. */
+	bool cached = outcome->records && outcome->records->block == records;
+	uint64_t learned_ms = cached ? outcome->records->learned_ms : 0;
 	struct dns_noted *noted = &ask->dns->noted[(uintptr_t)records / 64 % DNS_NOTED];
 	struct dns_addr_walk walk = { 0 };
 	struct dns_addr addr;
 
-	if (!ask->rule || (noted->records == records && noted->learned_ms == learned_ms))
+	if (!ask->rule ||
+	    (cached && noted->records == records && noted->learned_ms == learned_ms))
 		return;
 	while (dns_records_next_addr(records, &walk, &addr)) {
 		uint64_t left_s = addr.ttl_s > age.age_s ? addr.ttl_s - age.age_s : 0;
@@ -99,7 +102,8 @@ static void note_names(struct dns_ask *ask, const struct dns_records *records, s
 		dns_reverse_note(ask->dns->settings->reverse, &plain, dns_query_name(&ask->query),
 				 dns_ask_loop(ask)->now_ms + (left_s + DNS_GRACE_S) * 1000);
 	}
-	*noted = (struct dns_noted){ records, learned_ms };
+	if (cached)
+		*noted = (struct dns_noted){ records, learned_ms };
 }
 
 void dns_answer_records(struct dns_ask *ask, const struct dns_records *records,

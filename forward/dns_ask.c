@@ -152,8 +152,6 @@ static bool finish(struct dns_ask *ask, const struct records *records)
 	}
 	if (ask->by_address)
 		return finish_by_address(ask, records);
-	/* The policy may have changed while we waited. */
-	ask->rule = policy_match_name(policy_current(), dns_query_name(&ask->query));
 	if (!ask->rule) {
 		outcome.kind = EVENT_DNS_BLOCKED;
 		outcome.reason = CLOSE_NOT_ALLOWLISTED;
@@ -181,6 +179,8 @@ static void on_records(struct records_lookup *lookup, const struct records *reco
 {
 	struct dns_ask *ask = container_of(lookup, struct dns_ask, lookup);
 
+	/* The policy may have changed while we waited. */
+	ask->rule = policy_match_name(policy_current(), dns_query_name(&ask->query));
 	if (!finish(ask, records))
 		dns_ask_free(ask);
 }

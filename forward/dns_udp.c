@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 #include "forward/dns.h"
+#include "forward/dns_batch.h"
 #include "forward/udp_train.h"
 
 enum {
 	SOCKET_BYTES = 4 << 20,         /* what a burst needs; memory only while it is full */
 	RETRY_MS = 100,
+	FLOOD_FROM = 4, FLOOD_FULL = 32, /* answers of a turn: more than a pair; enough */
+	GATHER_US = 50,
 };
 
 struct dns_udp {
@@ -27,61 +30,33 @@ struct dns_udp {
 	struct dns_udp *next, **link;
 };
 
-/* Answers of a turn, all through one socket. */
-struct dns_batch {
-	int fd;
-	unsigned count;
-	struct mmsghdr messages[DNS_BATCH];
-	struct iovec parts[DNS_BATCH];
-	union addr to[DNS_BATCH];
-	uint8_t bytes[DNS_BATCH][DNS_UDP_MAX];
-};
-
-static void flush(struct dns *dns)
+static void count_dropped(struct dns *dns, unsigned dropped)
 {
-	struct dns_batch *batch = dns->batch;
-	unsigned sent = 0;
-	bool again = false;
+	if (dropped > 0)
+		metric_add(&dns->inlet.metrics->dns_dropped, dropped);
+}
 
-	while (sent < batch->count) {
-		int n = sendmmsg(batch->fd, batch->messages + sent, batch->count - sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+/* Many answers from the cache in one turn: clients that ask as fast as they can.  Their questions
+ * are waited for a moment, because a few at a time cost a wake-up of ours and of theirs each. */
+static bool is_flood(const struct dns *dns)
+{
+	unsigned count = dns_batch_count(dns->batch);
 
-		if (n > 0) {
-			sent += (unsigned)n;
-			again = false;
-		} else if (!again && udp_is_icmp(errno)) {
-			again = true;           /* told of an earlier one: this has not left */
-		} else {
-			metric_add(&dns->inlet.metrics->dns_dropped, 1);
-			sent++;
-			again = false;
-		}
-	}
-	batch->count = 0;
+	return count >= FLOOD_FROM && count < FLOOD_FULL && dns->asks.used == 0;
 }
 
 void dns_turn(struct dns *dns)
 {
-	if (dns->batch->count > 0)
-		flush(dns);
+	if (is_flood(dns))
+		dns->filter->worker->loop.gather_us = GATHER_US;
+	count_dropped(dns, dns_batch_flush(dns->batch));
 	if (dns->inlet.starved)
 		udp_feed_starved(&dns->inlet);
 }
 
 void dns_udp_send(struct dns_udp *udp, const union addr *to, const uint8_t *data, size_t len)
 {
-	struct dns_batch *batch = udp->dns->batch;
-	unsigned i;
-
-	if (batch->count == DNS_BATCH || (batch->count > 0 && batch->fd != udp->rx.fd))
-		flush(udp->dns);
-	i = batch->count++;
-	batch->fd = udp->rx.fd;
-	memcpy(batch->bytes[i], data, len);
-	batch->to[i] = *to;
-	batch->parts[i].iov_len = len;
-	batch->messages[i].msg_hdr.msg_namelen = addr_len(to);
+	count_dropped(udp->dns, dns_batch_add(udp->dns->batch, udp->rx.fd, to, data, len));
 }
 
 struct owner *dns_udp_owner(struct dns_udp *udp)
@@ -145,6 +120,8 @@ static int open_socket(const union addr *addr)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int one = 1, err;
+	/* Answers are small enough for any path: no identification to choose for each. */
+	int whole = IP_PMTUDISC_PROBE;
 
 	if (fd < 0)
 		return -errno;
@@ -152,6 +129,8 @@ static int open_socket(const union addr *addr)
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (addr->sa.sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	else
+		(void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
 	ask_for_room(fd);
 	err = listener_bind(fd, addr);
 	if (err == 0)
@@ -213,19 +192,6 @@ static void udp_close(struct dns_udp *udp)
 	}
 }
 
-static struct dns_batch *batch_new(void)
-{
-	struct dns_batch *batch = calloc(1, sizeof(*batch));
-
-	for (unsigned i = 0; batch && i < DNS_BATCH; i++) {
-		batch->parts[i].iov_base = batch->bytes[i];
-		batch->messages[i].msg_hdr = (struct msghdr){
-			.msg_name = &batch->to[i], .msg_iov = &batch->parts[i], .msg_iovlen = 1,
-		};
-	}
-	return batch;
-}
-
 int dns_open(struct filter *filter, struct dns **out)
 {
 	struct dns *dns = calloc(1, sizeof(*dns));
@@ -238,7 +204,7 @@ int dns_open(struct filter *filter, struct dns **out)
 	dns->settings = filter->settings->dns;
 	dns->inlet.metrics = &filter->worker->metrics;
 	dns->open_end = &dns->open;
-	dns->batch = batch_new();
+	dns->batch = dns_batch_new();
 	if (!dns->batch)
 		return -ENOMEM;
 	if ((err = pool_init(&dns->asks, sizeof(struct dns_ask), DNS_ASKS_MAX)) < 0 ||

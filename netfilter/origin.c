@@ -67,14 +67,24 @@ static void put_tuple(struct nlmsghdr *head, const union addr *from, const union
 	mnl_attr_nest_end(head, tuple);
 }
 
+/* Attributes by their types. */
+struct attrs { const struct nlattr *of[CTA_MAX + 1]; };
+
+static int note_attr(const struct nlattr *attr, void *data)
+{
+	struct attrs *attrs = data;
+
+	if (mnl_attr_get_type(attr) <= CTA_MAX)
+		attrs->of[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
+}
+
 static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
 {
-	const struct nlattr *attr;
+	struct attrs attrs = { 0 };
 
-	mnl_attr_for_each_nested(attr, nest)
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	return NULL;
+	(void)mnl_attr_parse_nested(nest, note_attr, &attrs);
+	return attrs.of[type];
 }
 
 /* The destination of the tuple that the client made. */
@@ -107,17 +117,15 @@ static bool read_answer(struct origin *origin, sa_family_t family, union addr *d
 	_Alignas(struct nlmsghdr) char bytes[4096];
 	ssize_t len = mnl_socket_recvfrom(origin->socket, bytes, sizeof(bytes));
 	const struct nlmsghdr *head = (const void *)bytes;
-	const struct nlattr *attr;
+	struct attrs attrs = { 0 };
 
 	/* A late answer to an earlier question is not this one's. */
 	while (len > 0 && mnl_nlmsg_ok(head, (int)len) && head->nlmsg_seq != origin->sequence)
 		len = mnl_socket_recvfrom(origin->socket, bytes, sizeof(bytes));
 	if (len <= 0 || !mnl_nlmsg_ok(head, (int)len) || head->nlmsg_type == NLMSG_ERROR)
 		return false;
-	mnl_attr_for_each(attr, head, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == CTA_TUPLE_ORIG)
-			return read_tuple(attr, family, dst);
-	return false;
+	(void)mnl_attr_parse(head, sizeof(struct nfgenmsg), note_attr, &attrs);
+	return attrs.of[CTA_TUPLE_ORIG] && read_tuple(attrs.of[CTA_TUPLE_ORIG], family, dst);
 }
 
 bool origin_of_udp(struct origin *origin, const union addr *client, const union addr *listener,

@@ -1,5 +1,5 @@
 """test_allocation.py - after the start nothing is allocated: not for a connection, a request, bulk,
-a cached name or a log line. liballoc_count.so (alloc_count.c) counts."""
+a question, a cached name or a log line. liballoc_count.so (alloc_count.c) counts."""
 import collections
 import os
 import struct
@@ -8,6 +8,7 @@ import pytest
 
 from bulk import MIB, Bulk
 from client import read_response
+from dnsstub import DnsClient, frame, question, receive
 from internet import ORIGIN, ORIGIN6
 from load import Load
 from ringfence import binary, sanitized
@@ -33,7 +34,8 @@ class Counted(Bulk):
         net.internet.dns.set("new.test", ORIGIN, ttl=HOUR)
         preload = ["env", f"LD_PRELOAD={LIBRARY}", f"ALLOC_COUNT_FILE={self.file}"]
         # A policy file would be read again every five seconds, into memory allocated for it.
-        self.start(wrapper=preload, LOG_LEVEL="DEBUG", POLICY_PATH=None, ALLOWLIST_DOMAINS="*.test")
+        self.start(wrapper=preload, LOG_LEVEL="DEBUG", POLICY_PATH=None, ALLOWLIST_DOMAINS="*.test",
+                   DNS_RATE_QPS=1000000, DNS_RATE_BURST=1000000)
 
     def counts(self):
         """Of the control thread, and of all workers."""
@@ -71,9 +73,23 @@ class Counted(Bulk):
             assert self.net.client.tls("allowed.test", path="/1/1") == "OK"
         self.conns += count + count // 10
 
+    def names(self, count):
+        """Questions: cached ones, blocked ones, bad ones."""
+        dns = DnsClient(self.net.client)
+        for _ in range(count):
+            assert dns.ask("allowed.test").addrs == [ORIGIN]
+            assert dns.ask("evil.example").rcode == "NXDOMAIN"
+            assert dns.ask("7.113.0.203.in-addr.arpa", "PTR").answers
+            assert dns.ask("allowed.test", "NULL").rcode == "REFUSED"
+        with dns.stream() as sock:
+            for _ in range(60):
+                sock.sendall(frame(question("allowed.test")) + frame(question("evil.example")))
+                receive(sock), receive(sock)
+
     def work(self, count):
         """All that may happen for names that are known, until the last line of it is written."""
         if self.kind == "filter":
+            self.names(count)
             self.tls(count)
         for _ in range(count):
             self.http(b"allowed.test", 3)

@@ -51,6 +51,25 @@ static void a_multishot_receive_lends_buffers_until_the_end(void **state)
 	thing_end(&thing);
 }
 
+static void a_wait_that_gathers_is_over_with_its_time(void **state)
+{
+	struct thing thing = thing_of();
+
+	(void)state;
+	thing_ready(&thing);
+	op_recv_multi(&thing.rx, thing.fds[0], 8, on_recv);
+	assert_int_equal(write(thing.fds[1], "x", 1), 1);
+	for (unsigned steps = 0; thing.received == 0; steps++) {
+		assert_true(steps < 1000);
+		loop.gather_us = 50;
+		assert_int_equal(loop_step(&loop), 0);
+		assert_int_equal(loop.gather_us, 0);
+	}
+	shutdown(thing.fds[1], SHUT_WR);
+	step_until(&thing.freed, 1);
+	thing_end(&thing);
+}
+
 static void a_receive_takes_no_more_buffers_than_it_was_asked_for(void **state)
 {
 	struct thing thing = thing_of();
@@ -216,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		loop_test(a_multishot_receive_lends_buffers_until_the_end),
+		loop_test(a_wait_that_gathers_is_over_with_its_time),
 		loop_test(a_receive_takes_no_more_buffers_than_it_was_asked_for),
 		loop_test(a_closing_owner_lives_until_its_last_completion),
 		loop_test(what_a_closing_owner_no_longer_wants_is_given_back),

@@ -75,6 +75,28 @@ static void a_dead_server_is_probed_now_and_then(void **state)
 	assert_false(server_wants_probe(server, T0 + 10 * SERVER_PROBE_MS));
 }
 
+static void case_is_given_up_for_a_server_that_loses_it_and_not_for_forgers(void **state)
+{
+	struct server *server = &servers.all[0];
+
+	(void)state;
+	assert_true(server_takes_case(server));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(server_takes_case(server) && server_may_lose_case(server));
+		server_loses_case(server);
+	}
+	assert_false(server_takes_case(server));
+	server_keeps_case(server);
+	for (unsigned i = 0; i < 100; i++) {            /* forgeries between good answers */
+		assert_false(server_may_lose_case(server));
+		server_keeps_case(server);
+	}
+	for (unsigned i = 0; i < 15; i++)               /* it has been exchanged for another */
+		assert_false(server_may_lose_case(server));
+	assert_true(server_may_lose_case(server));
+	assert_true(server_takes_case(server));
+}
+
 #define server_test(name) cmocka_unit_test_setup(name, begin)
 
 int main(void)
@@ -83,6 +105,7 @@ int main(void)
 		server_test(servers_are_asked_as_configured_and_dead_ones_last),
 		server_test(a_server_that_has_answered_others_since_is_not_dead),
 		server_test(a_dead_server_is_probed_now_and_then),
+		server_test(case_is_given_up_for_a_server_that_loses_it_and_not_for_forgers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
