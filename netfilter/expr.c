@@ -224,6 +224,13 @@ void expr_protocol_tcp(struct rule *rule)
 	rule_say(rule, "meta l4proto tcp");
 }
 
+void expr_not_to_lo(struct rule *rule)
+{
+	load_meta(rule, NFT_META_OIF);
+	compare_u32(rule, NFT_CMP_NEQ, LO_INDEX);
+	rule_say(rule, "oif != \"lo\"");
+}
+
 static void load_daddr(struct rule *rule, uint8_t family)
 {
 	depend_on_family(rule, family);

@@ -42,6 +42,7 @@ void expr_uid(struct rule *rule, uint32_t uid);                 /* meta skuid 65
 void expr_has_owner(struct rule *rule);                         /* meta skuid != 4294967295 */
 void expr_from_lo(struct rule *rule);                           /* iif "lo" */
 void expr_to_lo(struct rule *rule);                             /* oif "lo" */
+void expr_not_to_lo(struct rule *rule);                         /* oif != "lo" */
 void expr_protocol_tcp(struct rule *rule);                      /* meta l4proto tcp */
 void expr_daddr(struct rule *rule, const union addr *addr);     /* ip daddr 127.0.0.1 */
 void expr_daddr_in(struct rule *rule, uint8_t family, const char *set); /* ip daddr @set */

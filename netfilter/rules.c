@@ -6,6 +6,7 @@
  * nat_out   questions for names, and what is opened to ports 80 and 443 in https mode, come to our
  *           listeners instead
  * in_mark   flows that others open to us are marked, so that answers to them may leave
+ * nat_stray what was to come to our listeners and leaves all the same is lost
  * out       everything that leaves: ours, redirected, loopback, answers, listed; the rest is
  * refuse    logged and refused at once, so that clients fail fast instead of waiting
  *
@@ -323,6 +324,7 @@ int table_init(struct table *table, const struct nft_rules *rules, unsigned side
 	table_add_chain(table, &raw_out);
 	raw_ours(table, rules);
 	table_add_nat_out(table, rules);
+	table_add_nat_stray(table, rules);
 	if (inbound) {
 		table_add_chain(table, &in_mark);
 		add_in_mark(table, rules);

@@ -6,7 +6,7 @@
 #include "netfilter/nft.h"
 #include "netfilter/sets.h"
 
-enum { TABLE_CHAINS_MAX = 5, TABLE_SETS_MAX = 4 + OPENED_SETS, TABLE_RULES_MAX = 72 };
+enum { TABLE_CHAINS_MAX = 7, TABLE_SETS_MAX = 4 + OPENED_SETS, TABLE_RULES_MAX = 72 };
 
 struct chain {
 	const char *name;
@@ -51,6 +51,7 @@ void table_add_chain(struct table *table, const struct chain *chain);
 /* A rule at the end of chain, still without a word. */
 struct rule *table_add_rule(struct table *table, const struct chain *chain);
 void table_add_nat_out(struct table *table, const struct nft_rules *rules);
+void table_add_nat_stray(struct table *table, const struct nft_rules *rules);
 void table_add_out(struct table *table, const struct nft_rules *rules, bool inbound);
 void table_add_out_drop_all(struct table *table);
 /* meta mark M meta skuid U */

@@ -1,5 +1,10 @@
-/* rules_nat.c - chain nat_out: what the workload opens comes to our listeners instead.
- * Only the first packet of a flow passes here; the rest of it goes the same way. */
+/* rules_nat.c - what the workload opens comes to our listeners instead.
+ *
+ * nat_out    redirects; only the first packet of a flow passes here, the rest goes the same way
+ * nat_stray  what goes another way: the kernel obeys a socket that is bound to an interface
+ *            (SO_BINDTODEVICE needs no privilege, a link-local address does it too), and sends a
+ *            packet for 127.0.0.1 out by that one
+ * stray      logged and lost: behind the routing there is no refusing */
 #include "netfilter/rules.h"
 
 #include <linux/netfilter.h>
@@ -10,6 +15,13 @@ static const struct chain nat_out = {
 	.priority = PRIORITY_MANGLE,
 	.text = "type nat hook output priority mangle; policy accept;",
 };
+
+static const struct chain nat_stray = {
+	.name = "nat_stray", .type = "filter", .hook = NF_INET_POST_ROUTING, .policy = NF_ACCEPT,
+	.priority = PRIORITY_FILTER,
+	.text = "type filter hook postrouting priority filter; policy accept;",
+};
+static const struct chain stray = { .name = "stray", .text = "" };
 
 /* meta mark M meta skuid U return */
 static void nat_ours(struct table *table, const struct nft_rules *rules)
@@ -86,4 +98,36 @@ void table_add_nat_out(struct table *table, const struct nft_rules *rules)
 	nat_redirect(table, IPPROTO_TCP, 80, rules->http_port);
 	nat_log(table, rules, IPPROTO_TCP, 443, "redirected");
 	nat_redirect(table, IPPROTO_TCP, 443, rules->https_port);
+}
+
+/* ---- behind the routing, where a packet's interface is the one that it really leaves by ---- */
+
+/* ct status dnat oif != "lo" fib daddr type local goto stray
+ * Another's NAT to an address outside is none of our business. */
+static void stray_find(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &nat_stray);
+
+	expr_ct_dnat(rule);
+	expr_not_to_lo(rule);
+	expr_daddr_local(rule);
+	expr_goto(rule, stray.name);
+}
+
+/* counter packets 0 bytes 0 drop */
+static void stray_drop(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &stray);
+
+	expr_count(rule);
+	expr_drop(rule);
+}
+
+void table_add_nat_stray(struct table *table, const struct nft_rules *rules)
+{
+	table_add_chain(table, &nat_stray);
+	stray_find(table);
+	table_add_chain(table, &stray);
+	rule_log(table_add_rule(table, &stray), rules, "blocked");
+	stray_drop(table);
 }

@@ -117,6 +117,22 @@ static void out_dockers_resolver(struct table *table)
 	expr_goto(rule, chain_refuse.name);
 }
 
+/* udp dport 53 ct direction original goto refuse
+ * A question that was not redirected: its flow is older than the rules, and NAT looks at the first
+ * packet alone.  Not even to a listed address, nor in dns mode. */
+static void out_old_questions(struct table *table)
+{
+	static const uint8_t protocols[] = { IPPROTO_UDP, IPPROTO_TCP };
+
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+		struct rule *rule = table_add_rule(table, &out);
+
+		expr_dport(rule, protocols[i], DNS_PORT);
+		expr_ct_original(rule);
+		expr_goto(rule, chain_refuse.name);
+	}
+}
+
 /* oif "lo" fib daddr type != unicast accept
  * The second match is for another's NAT rule that turns a loopback address into one outside: the
  * interface would still be lo. */
@@ -351,6 +367,8 @@ static void add_local(struct table *table, const struct nft_rules *rules)
 	if (rules->dns_port)
 		out_dockers_resolver(table);
 	out_loopback(table);
+	if (rules->dns_port)
+		out_old_questions(table);
 }
 
 static void add_known(struct table *table, bool inbound)

@@ -160,7 +160,7 @@ def test_ports_and_ids_of_our_questions_cannot_be_guessed(net, dns):
     assert len(questions) >= 1000
     ports = [one.peer[1] for one in questions]
     assert max(ports) - min(ports) >= 1 << 14 and len(set(ports)) > len(ports) * 0.4
-    assert max(collections.Counter(ports).values()) < 10        # none is kept
+    assert max(collections.Counter(ports).values()) < 64        # none is kept for long
     assert is_uniform([one.id for one in questions])
     steps = [(b - a) % 65536 for a, b in zip(ports, ports[1:]) if a != b]
     assert len(set(steps)) > len(steps) * 0.8           # nor do they follow from each other

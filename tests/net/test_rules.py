@@ -218,6 +218,28 @@ def test_whoever_takes_over_our_port_does_not_take_over_our_mark(net, family, ma
 # Loopback
 
 @families
+@pytest.mark.parametrize("port", [80, 443])
+@pytest.mark.parametrize("listening", [False, True])
+def test_who_insists_on_an_interface_does_not_leave_by_it(net, family, port, listening):
+    """The kernel routes what we redirect by the interface that its socket is bound to."""
+    net.install(ALLOWED)
+    if listening:
+        net.listen(net.box, family, LOOPBACK[family], 8080 if port == 80 else 8443)
+    arriving = net.sniff()
+    made = net.make(net.box, family)
+    made.settimeout(0.2)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    with contextlib.suppress(OSError):
+        made.sendto(b"secret", socket.MSG_FASTOPEN, (OUTSIDE[family], port))
+    assert arriving.arrived() == []
+    server = net.listen(net.outside, family, LISTED[family], port)
+    client = net.make(net.box, family)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    client.connect((LISTED[family], port))              # what is listed leaves by any
+    net.accept(server)
+
+
+@families
 @pytest.mark.parametrize("where", [LOOPBACK, BOX], ids=["loopback", "own address"])
 @pytest.mark.parametrize("port", [8080, 8443])
 def test_our_listeners_cannot_be_reached_directly(net, family, where, port):

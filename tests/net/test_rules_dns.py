@@ -1,4 +1,5 @@
 """test_rules_dns.py - questions for names: where they come to, and the ways around our resolver."""
+import contextlib
 import socket
 
 import pytest
@@ -139,6 +140,50 @@ def test_a_service_of_the_workloads_on_another_port_is_left_alone(net, mode, fam
     net.install(f"mode={mode}", "dns=53")
     theirs = serve(net, net.box, family, kind, BOX[family], 5300)
     ask(net, net.make(net.box, family, kind), kind, (BOX[family], 5300), theirs)
+
+
+@modes
+@families
+@kinds
+def test_a_way_to_ask_that_is_older_than_the_rules_is_cut(net, mode, family, kind):
+    """NAT looks at the first packet of a flow alone; to a listed address too."""
+    net.box.nft("table inet docker { chain out { type nat hook output priority -100; }\n}")
+    server = serve(net, net.outside, family, kind, LISTED[family], 53)
+    client = net.make(net.box, family, kind)
+    client.connect((LISTED[family], 53))
+    client.send(b"before")
+    if kind == TCP:
+        server = net.accept(server)
+    assert server.recv(99) == b"before"
+    net.install(ALLOWED, f"mode={mode}", "dns=53")
+    arriving = net.sniff()
+    with pytest.raises(OSError):
+        for _ in range(100):
+            client.send(b"secret")
+            client.recv(1)
+    assert not [packet for packet in arriving.arrived() if b"secret" in packet]
+
+
+@modes
+@kinds
+@pytest.mark.parametrize("family, address", [(V4, OUTSIDE[V4]), (V6, OUTSIDE[V6]), (V6, "fe80::1")])
+def test_who_insists_on_an_interface_is_not_answered_and_nothing_leaves(net, mode, kind, family,
+                                                                        address):
+    """The kernel does not lead a socket that is bound to eth0 to us; a resolver under a link-local
+    address binds it too. It stays closed."""
+    net.install(f"mode={mode}", "dns=53")
+    serve(net, net.box, family, kind, LOOPBACK[family], 53)
+    arriving = net.sniff()
+    client = net.make(net.box, family, kind)
+    client.settimeout(0.2)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    with net.box.entered():
+        scope = socket.if_nametoindex("eth0")
+    with contextlib.suppress(OSError):
+        client.connect((address, 53) if family == V4 else (address, 53, 0, scope))
+        client.send(b"question")
+        client.recv(99)
+    assert arriving.arrived() == []
 
 
 # Docker's resolver
