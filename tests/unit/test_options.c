@@ -307,9 +307,7 @@ static void what_is_not_built_yet_is_named_with_what_to_do(void **state)
 		{ "FILTER_MODE", "dns" }, { "FILTER_MODE", " DNS-strict " },
 		{ "HTTPS_MODE_DNS", "listed" }, { "HTTPS_MODE_DNS", "strict" },
 		{ "DEFAULT_ACTION", "Allow" }, { "ENFORCE", "audit" }, { "LEARNING_MODE", "True" },
-		{ "PROCESS_INFO", "true" }, { "DASHBOARD_HOST", "dash:8081" },
-		{ "ENABLE_REMOTE_UNBLOCK", "true" }, { "NOTIFICATION_HOST", "http://gotify" },
-		{ "NOTIFICATION_KEY", "k" }, { "NOTIFICATION_URLS", "ntfy://x" },
+		{ "PROCESS_INFO", "true" },
 		{ "METRICS_ADDR", ":9095" }, { "BRIDGE_INTERFACES", "br-*" },
 		{ "GATEWAY_INTERFACES", "docker0" },
 	};
