@@ -213,7 +213,7 @@ static void handle(struct agent *agent, const struct event *event, uint64_t now)
 		ship_push(agent->dashboard, (struct str){ agent->text, len });
 	}
 	if (agent->otlp && event_is_shipped(event)) {
-		len = event_otlp(event, &agent->origin, agent->text);
+		len = event_otlp(event, agent->text);
 		ship_push(agent->otlp, (struct str){ agent->text, len });
 	}
 }

@@ -173,8 +173,7 @@ static const struct {
 	[LOG_LEVEL_ERROR] = { "17", "ERROR" },
 };
 
-size_t event_otlp(const struct event *event, const struct event_origin *origin,
-		  char out[EVENT_JSON_MAX])
+size_t event_otlp(const struct event *event, char out[EVENT_JSON_MAX])
 {
 	struct line line = { out, out + EVENT_JSON_MAX };
 	enum log_level level = event_level(event->kind);
@@ -182,7 +181,6 @@ size_t event_otlp(const struct event *event, const struct event_origin *origin,
 	char when[24];
 	bool first = true;
 
-	(void)origin;                   /* in the head */
 	event_fields(event, &row);
 	snprintf(when, sizeof(when), "%" PRIu64, event->time_ns);
 	line_put(&line, "{\"timeUnixNano\":\"");

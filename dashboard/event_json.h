@@ -21,8 +21,7 @@ size_t event_json(const struct event *event, const struct event_origin *origin,
 		  char out[EVENT_JSON_MAX]);
 
 /* A LogRecord; names of attributes that OpenTelemetry has are its own (source.address). */
-size_t event_otlp(const struct event *event, const struct event_origin *origin,
-		  char out[EVENT_JSON_MAX]);
+size_t event_otlp(const struct event *event, char out[EVENT_JSON_MAX]);
 /* What stands before the first record of a request; they are joined by commas. */
 size_t event_otlp_head(const struct event_origin *origin, const char *service,
 		       char out[EVENT_JSON_MAX]);

@@ -37,7 +37,6 @@ enum { DIGEST_LINES_MAX = 32, DIGEST_LINE_MAX = 400 };
 struct notify_digest {
 	uint64_t count, begun_ms;       /* begun 0: nothing yet */
 	unsigned lines;
-	uint64_t other;                 /* that no line counts */
 	struct { char text[DIGEST_LINE_MAX]; uint64_t count; } line[DIGEST_LINES_MAX];
 };
 void notify_digest_add(struct notify_digest *digest, const char *what, uint64_t now_ms);

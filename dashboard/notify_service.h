@@ -40,7 +40,6 @@ struct notify_service {
 	char keys[NOTIFY_KEYS_MAX][2][128];     /* generic: more members of the object */
 	bool json;                      /* generic: not text alone */
 	char from[256], to[NOTIFY_TO_MAX][256], subject[256];
-	const char *to_list[NOTIFY_TO_MAX + 1];
 	char user[256], password[256];
 	bool mail, tls_needed;
 };

@@ -148,10 +148,8 @@ void notify_digest_add(struct notify_digest *digest, const char *what, uint64_t 
 			return;
 		}
 	}
-	if (digest->lines == DIGEST_LINES_MAX) {
-		digest->other++;
-		return;
-	}
+	if (digest->lines == DIGEST_LINES_MAX)
+		return;                         /* among the others */
 	text_copy(digest->line[digest->lines].text, DIGEST_LINE_MAX, what);
 	digest->line[digest->lines++].count = 1;
 }
@@ -195,6 +193,6 @@ void notify_digest_take(struct notify_digest *digest, const char *hostname, uint
 	if (left > 0)
 		snprintf(alert->message + len, sizeof(alert->message) - len,
 			 " and %" PRIu64 " others", left);
-	digest->count = digest->other = digest->begun_ms = 0;
+	digest->count = digest->begun_ms = 0;
 	digest->lines = 0;
 }

@@ -39,7 +39,7 @@ struct ship {
 	uint64_t singles_until_ms;
 	unsigned singles_left;          /* of a batch that was refused */
 	bool single_refused;
-	uint64_t sent, rejected;
+	uint64_t rejected;              /* since it was told */
 	uint64_t dropped_told, dropped_told_ms, rejected_told_ms;
 	uint64_t now_ms;                /* of the last ship_run() */
 	char body[EDGES_MAX + BATCH_BYTES], packed[BATCH_BYTES];
@@ -280,7 +280,6 @@ static void on_reply(struct web_request *request, const struct web_reply *reply)
 	if (ship->probing)
 		return on_probed(ship, reply, why);
 	if (good) {
-		ship->sent += ship->batch;
 		queue_pop(&ship->queue);
 		tell_working(ship);
 		count_single(ship, false);
@@ -336,9 +335,4 @@ bool ship_done(const struct ship *ship)
 bool ship_knows_ringfence(const struct ship *ship)
 {
 	return ship->ringfence;
-}
-
-struct ship_counts ship_counts(const struct ship *ship)
-{
-	return (struct ship_counts){ ship->sent, ship->queue.dropped, queue_count(&ship->queue) };
 }

@@ -49,9 +49,4 @@ bool ship_done(const struct ship *ship);        /* nothing left to try */
  * that one knows. */
 bool ship_knows_ringfence(const struct ship *ship);
 
-struct ship_counts {
-	uint64_t sent, dropped, waiting;
-};
-struct ship_counts ship_counts(const struct ship *ship);
-
 #endif

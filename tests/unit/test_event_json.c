@@ -99,7 +99,7 @@ static void worst_texts_fit_and_stay_json(void **state)
 		object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 		assert_non_null(object);
 		json_decref(object);
-		text[event_otlp(&event, &worst, text)] = '\0';
+		text[event_otlp(&event, text)] = '\0';
 		object = json_loads(text, 0, NULL);
 		assert_non_null(object);
 		json_decref(object);
@@ -133,9 +133,9 @@ static void a_batch_of_records_is_a_request(void **state)
 	(void)state;
 	set_name("example.com", 11);
 	len = event_otlp_head(&origin, "egress \"1\"", all);
-	len += event_otlp(&event, &origin, all + len);
+	len += event_otlp(&event, all + len);
 	all[len++] = ',';
-	len += event_otlp(&event, &origin, all + len);
+	len += event_otlp(&event, all + len);
 	snprintf(all + len, sizeof(all) - len, "%s", EVENT_OTLP_TAIL);
 	object = json_loads(all, JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(object);
