@@ -160,10 +160,6 @@ static bool handle(struct request *request)
 	struct server *server = request->server;
 	const struct route *route = request->route;
 
-	if (server->stopping) {
-		reply_error(request, 503, "shutting down");
-		return false;
-	}
 	if (route->place == ROUTE_HERE) {
 		route->handle(request, NULL);
 		return request->waited;

@@ -175,6 +175,7 @@ static void stop_accepting(struct server *server)
 		close(server->unix_fd);
 	server->listen_fd = server->unix_fd = -1;
 	streams_stop(server->streams);
+	waiters_stop(server);
 }
 
 static void on_signal(struct server *server)
@@ -189,12 +190,10 @@ static void on_signal(struct server *server)
 	}
 }
 
+/* Requests that are on their way in, in work, or on their way out. */
 static bool is_working(const struct server *server)
 {
-	for (const struct request *request = server->requests; request; request = request->behind)
-		if (request->waited || request->reply.status != 0)
-			return true;
-	return false;
+	return server->requests != NULL;
 }
 
 static int wait_ms(struct server *server, int64_t tick_ns, int flush_ms)
