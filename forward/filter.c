@@ -56,9 +56,11 @@ static void tell_drained(struct filter *filter)
 static void on_trimming(struct timer *timer)
 {
 	struct filter *filter = container_of(timer, struct filter, trimming);
+	struct loop *loop = &filter->worker->loop;
 
 	pool_trim(&filter->vets);
-	bufs_trim(&filter->worker->loop.bufs);
+	if (io_uring_cq_ready(&loop->ring) == 0)        /* else they may hold what has just come */
+		bufs_trim(&loop->bufs);
 }
 
 static bool has_had_burst(const struct filter *filter)

@@ -98,8 +98,12 @@ void relay_receive(struct side *side)
 	if (!op_idle(&side->rx) || side->eof || side->is_starved || side->bulk ||
 	    queued >= QUEUE_MAX)
 		return;
-	if (side->was_bulk)
-		return splice_doze(side);
+	if (side->was_bulk) {
+		/* What was received before goes first; then relay_pump() comes here again. */
+		if (queued == 0 && op_idle(&side_peer(side)->tx))
+			splice_doze(side);
+		return;
+	}
 	(streams ? op_recv_bundle : op_recv_multi)(&side->rx, side->fd, QUEUE_MAX - queued,
 						   on_recv);
 }

@@ -215,6 +215,7 @@ static void on_readable(struct op *op, int res, uint32_t flags)
 
 	(void)flags;
 	(void)res;
+	assert(from->queue_len == 0);           /* it would come after what is spliced */
 	from->was_bulk = false;
 	if (side_conn(from)->state == CONN_ENDING || from->deaf || !begin(from))
 		return relay_receive(from);

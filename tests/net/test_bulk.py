@@ -8,6 +8,7 @@ from ringfence import sanitized, until
 
 PIPES_MAX = 256                         # of a worker
 WINDOW = 256 << 10                      # of a socket, at most
+SMALL_WINDOW = 16 << 10                 # less than a direction's queue
 SOCKETS = 4                             # between a server's write and a client's read
 LARGE = 48 * MIB
 LIMITED = pytest.mark.skipif(pipes_of_a_user() is None, reason="fs.pipe-user-pages-soft is 0")
@@ -93,6 +94,22 @@ def test_large_messages_in_turn_are_spliced_and_small_ones_are_not(net, bulk, si
     exchange(size, 20)
     bulk.finish([transfer])
     assert [pipe.held for pipe in net.ringfence.pipes() if pipe.held] == []
+
+
+def test_what_is_still_being_sent_is_not_overtaken(net, bulk):
+    if bulk.kind == "filter":
+        pytest.skip("it echoes nothing")
+    with net.small_sockets(SMALL_WINDOW):
+        bulk.start()
+        transfers = [bulk.echo(number, 1) for number in range(20)]
+        for _ in range(5):                      # large messages in turn, and then a stream
+            bulk.go_on(transfers)
+            for transfer in transfers:
+                transfer.ask(16384)
+        bulk.go_on(transfers)
+        for transfer in transfers:
+            transfer.ask(MIB // 2)
+        bulk.finish(transfers)
 
 
 def test_a_reader_that_stops_in_mid_bulk_holds_one_pipe_and_no_memory(net, bulk):
