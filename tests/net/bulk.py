@@ -97,6 +97,8 @@ class Bulk(contextlib.ExitStack):
         """uid: as this user and without CAP_SYS_RESOURCE."""
         if uid:
             wrapper = [*wrapper, *as_user(uid, "net_admin", "net_raw")]
+            # Else a folder of that user's would be where root's instances look for theirs.
+            env["CONTROL_SOCKET"] = f"/tmp/ringfence-{uid}-{len(self.net.started)}.sock"
         if self.kind == "filter":
             return self.net.start(domains=["*.test"], wrapper=wrapper, env=env)
         return self.net.start("forward", wrapper=wrapper,

@@ -234,7 +234,7 @@ def not_built():
 
 def test_what_this_version_does_not_have_is_said(net):
     rows = not_built()
-    assert len(rows) > 10
+    assert rows
     for name, value, advice in rows:
         said = run(net, env={name: value or "something"})
         assert said.startswith(f"ringfence: {name}: ") and advice in said
