@@ -89,7 +89,7 @@ bool event_is_end(enum event_kind kind);
 
 /* An event as fields, closed by LOG_END; they point into the event and into this. */
 struct event_row {
-	struct log_field fields[33];
+	struct log_field fields[40];
 	unsigned count;
 	char src_ip[ADDR_TEXT_MAX], src[ADDR_TEXT_MAX];
 	char dst_ip[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];

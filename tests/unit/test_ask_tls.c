@@ -61,8 +61,10 @@ static void all_go_over_one_connection(void **state)
 		look_up_some(&world);
 		assert_int_equal(front->conn_count, 1);
 		world_end(&world);
+		pthread_mutex_lock(&server->lock);
 		for (unsigned j = 0; j < server->asked_count; j++)
 			assert_true(server->log[j].tcp);
+		pthread_mutex_unlock(&server->lock);
 		tls_front_stop(front);
 	}
 }
