@@ -52,6 +52,22 @@ def test_events_arrive_with_their_story(net, dashboard):
     assert allowed["fields"]["rule"] == "allowed.test"
 
 
+def test_what_a_connection_carried_is_told_when_it_has_ended(net, dashboard):
+    start(net, LOG_LEVEL="DEBUG")
+    net.ringfence.wait_event("dashboard: probe ok")     # it knows that ends are taken there
+    assert net.client.http("allowed.test", to=ORIGIN).status == 200
+    carried = net.ringfence.wait_event("http.closed")
+    row = until(lambda: [row for row in rows(dashboard, conn=carried["conn"])
+                         if "duration_ms" in row["fields"]], "the end of the connection")[0]
+    assert row["msg"] == "http.allowed"
+    for key in "bytes_up", "bytes_down", "duration_ms", "flow_id":
+        assert row["fields"][key] == carried[key]
+    assert row["fields"]["bytes_down"] > 0
+    sums = dashboard.api("/aggregates?range=1h")
+    assert [line["bytes"] for line in sums["rows"]] == [carried["bytes_up"] + carried["bytes_down"]]
+    assert not rows(dashboard, msg="http.closed")
+
+
 def test_a_burst_arrives_whole_and_packed(net, dashboard):
     start(net)
     for _ in range(60):
