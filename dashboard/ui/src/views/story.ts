@@ -61,8 +61,6 @@ function who(entry: Entry): Step {
     get("cmdline") && h("div", { class: "cmdline" }, mono(get("cmdline"))),
     h("div", null, mono(entry.src || "address not known"),
       entry.instance && h("span", null, " behind ", h("b", null, wire(entry.instance)))),
-    !get("process_name") && h("div", { class: "muted small" },
-      "The process is told with PROCESS_INFO=true at the agent."),
   ] };
 }
 
