@@ -85,6 +85,10 @@ bool policy_opens(const struct policy *policy, struct str name, struct policy_op
 bool policy_entry_opens(const struct policy *policy, size_t index, uint8_t protocol,
 			uint16_t port);
 
+/* A domain entry as written: its name in stored form, as policy_match_name() gives it, and what it
+ * opens of it (protocol 0: every port).  false: it is none. */
+bool policy_entry_read(const char *entry, char pattern[256], struct policy_port *port);
+
 /* Is this address listed (by address or CIDR)?  A v4-mapped one is looked up as IPv4. */
 bool policy_has_addr(const struct policy *policy, const union addr *addr);
 

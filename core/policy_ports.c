@@ -94,6 +94,18 @@ bool policy_port_parse(struct str *text, struct policy_port *port, const char **
 	return true;
 }
 
+bool policy_entry_read(const char *entry, char pattern[256], struct policy_port *port)
+{
+	struct str name = str_of(entry);
+	const char *why = "";
+	enum name_pattern kind;
+
+	if (!policy_port_parse(&name, port, &why))
+		return false;
+	kind = name_pattern_parse(name, pattern, &why);
+	return kind == NAME_EXACT || kind == NAME_SUFFIX || kind == NAME_ANY;
+}
+
 static int compare_ports(const void *a, const void *b)
 {
 	const struct policy_named_port *left = a, *right = b;

@@ -1,6 +1,7 @@
 /* api_ingest.c - POST /api/v1/logs: what agents ship.
  * Posts that wait at the same time share one transaction; each is answered when it is committed, so
  * what was answered survives a kill. */
+#include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -11,6 +12,7 @@
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
 #include "dashboard/sse.h"
+#include "dashboard/store_ends.h"
 #include "dashboard/upkeep.h"
 
 enum {
@@ -21,6 +23,7 @@ enum {
 struct post {
 	struct request *request;
 	size_t first, count;            /* its entries */
+	size_t first_end, end_count;
 	const char *error;              /* NULL: none */
 };
 
@@ -28,21 +31,24 @@ struct transaction {
 	struct post posts[POSTS_MAX];
 	unsigned post_count;
 	struct entry *entries;
-	size_t count, cap, bytes;
+	struct end *ends;
+	struct entry *completed;        /* stored before, and completed now */
+	size_t count, cap, end_count, end_cap, completed_count, bytes;
 };
 
-static bool grow(struct transaction *t)
+/* Room for one more; false: no memory. */
+static bool grow(void **items, size_t count, size_t *cap, size_t size)
 {
-	size_t cap = t->cap ? t->cap * 2 : 256;
-	struct entry *entries;
+	size_t wanted = *cap ? *cap * 2 : 256;
+	void *grown;
 
-	if (t->count < t->cap)
+	if (count < *cap)
 		return true;
-	entries = realloc(t->entries, cap * sizeof(*entries));
-	if (!entries)
+	grown = realloc(*items, wanted * size);
+	if (!grown)
 		return false;
-	t->entries = entries;
-	t->cap = cap;
+	*items = grown;
+	*cap = wanted;
 	return true;
 }
 
@@ -54,7 +60,21 @@ static bool has_header(const struct request *request, const char *name, const ch
 	return strncasecmp(value, word, len) == 0 && strchr("; \t", value[len]);
 }
 
-/* The items of one post become entries; those without a verdict are left out. */
+static bool take_end(struct transaction *t, struct post *post, const json_t *item)
+{
+	struct end end;
+	bool good = grow((void **)&t->ends, t->end_count, &t->end_cap, sizeof(*t->ends));
+
+	if (good && end_init(&end, item)) {
+		t->ends[t->end_count++] = end;
+		post->end_count++;
+	} else if (good) {
+		end_finish(&end);
+	}
+	return good;
+}
+
+/* The items of one post become entries or ends; others without a verdict are left out. */
 static void take_items(struct transaction *t, struct post *post, const json_t *items)
 {
 	int64_t now = clock_now_ns();
@@ -62,15 +82,19 @@ static void take_items(struct transaction *t, struct post *post, const json_t *i
 	for (size_t i = 0; i < json_array_size(items); i++) {
 		struct entry entry;
 
-		if (!grow(t)) {
+		if (!grow((void **)&t->entries, t->count, &t->cap, sizeof(*t->entries))) {
 			post->error = "no memory";
 			return;
 		}
 		if (entry_init(&entry, json_array_get(items, i), post->request->remote, now)) {
 			t->entries[t->count++] = entry;
 			post->count++;
-		} else {
-			entry_finish(&entry);
+			continue;
+		}
+		entry_finish(&entry);
+		if (!take_end(t, post, json_array_get(items, i))) {
+			post->error = "no memory";
+			return;
 		}
 	}
 }
@@ -82,7 +106,8 @@ static void take_post(struct transaction *t, struct request *request)
 	struct out plain;
 	json_t *items;
 
-	*post = (struct post){ .request = request, .first = t->count };
+	*post = (struct post){ .request = request, .first = t->count,
+			       .first_end = t->end_count };
 	out_init(&plain, PAYLOAD_PLAIN_MAX);
 	if (has_header(request, "Content-Encoding", "gzip")) {
 		if (!payload_inflate(body, &plain)) {
@@ -101,16 +126,39 @@ static void take_post(struct transaction *t, struct request *request)
 	json_decref(items);
 }
 
+static int on_completed(void *arg, struct entry *row)
+{
+	struct transaction *t = arg;
+
+	t->completed[t->completed_count++] = *row;
+	row->msg = row->fields = NULL;
+	return 0;
+}
+
+/* Ends whose rows came with them have found these already: those of before are in the store. */
+static int store_ends(struct transaction *t, struct store *store)
+{
+	if (t->end_count == 0)
+		return 0;
+	t->completed = calloc(t->end_count, sizeof(*t->completed));
+	if (!t->completed)
+		return -ENOMEM;
+	return store_complete_events(store, t->ends, t->end_count, on_completed, t);
+}
+
 static int store_all(struct transaction *t, struct store *store)
 {
 	int err;
 
-	if (t->count == 0)
+	if (t->count == 0 && t->end_count == 0)
 		return 0;
+	ends_match(t->ends, t->end_count, t->entries, t->count);
 	err = store_begin(store);
 	if (err < 0)
 		return err;
-	err = store_add_events(store, t->entries, t->count);
+	err = t->count > 0 ? store_add_events(store, t->entries, t->count) : 0;
+	if (err == 0)
+		err = store_ends(t, store);
 	if (err == 0)
 		err = store_notify(store, "events");
 	if (err == 0)
@@ -122,7 +170,7 @@ static int store_all(struct transaction *t, struct store *store)
 static void answer(const struct transaction *t, const struct post *post)
 {
 	struct out out;
-	size_t created = 0;
+	size_t created = 0, completed = 0;
 
 	out_init(&out, REPLY_MAX);
 	for (size_t i = 0; i < post->count; i++)
@@ -135,10 +183,41 @@ static void answer(const struct transaction *t, const struct post *post)
 			out_print(&out, "%s{\"id\":%lld,\"status\":\"ok\"}",
 				  out.at[out.len - 1] == '[' ? "" : ",", (long long)id);
 	}
-	out_text(&out, "]}");
+	for (size_t i = 0; i < post->end_count; i++)
+		completed += t->ends[post->first_end + i].used;
+	out_text(&out, "]");
+	if (post->end_count > 0)
+		out_print(&out, ",\"completed\":%zu,\"ignored\":%zu", completed,
+			  post->end_count - completed);
+	out_text(&out, "}");
 	/* RFC 9110 12.5.3: an agent may pack what it sends next. */
 	reply_header(post->request, "Accept-Encoding", "gzip");
 	reply_out(post->request, 201, &out);
+}
+
+/* Where there may be other dashboards, follow.c does it for all of them. */
+static void publish(const struct transaction *t, const struct store *store, struct hub *hub)
+{
+	if (store->is_pg)
+		return;
+	for (size_t i = 0; i < t->count; i++)
+		if (t->entries[i].id != 0)
+			streams_publish(hub, &t->entries[i]);
+	for (size_t i = 0; i < t->completed_count; i++)
+		streams_complete(hub, &t->completed[i]);
+}
+
+static void release(struct transaction *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		entry_finish(&t->entries[i]);
+	for (size_t i = 0; i < t->end_count; i++)
+		end_finish(&t->ends[i]);
+	for (size_t i = 0; i < t->completed_count; i++)
+		entry_finish(&t->completed[i]);
+	free(t->entries);
+	free(t->ends);
+	free(t->completed);
 }
 
 static void finish(struct transaction *t, struct store *store, int err)
@@ -148,23 +227,20 @@ static void finish(struct transaction *t, struct store *store, int err)
 	if (err < 0)
 		log_error("store.error", log_str("err", store_error(store)),
 			  log_uint("events_refused", t->count));
-	for (size_t i = 0; i < t->count && err == 0 && !store->is_pg; i++)
-		if (t->entries[i].id != 0)
-			streams_publish(server->hub, &t->entries[i]);
+	else
+		publish(t, store, server->hub);
 	for (unsigned i = 0; i < t->post_count; i++) {
 		struct post *post = &t->posts[i];
 
 		if (post->error)
 			reply_error(post->request, 400, post->error);
-		else if (err < 0 && post->count > 0)
+		else if (err < 0 && post->count + post->end_count > 0)
 			reply_error(post->request, 500, "store error");
 		else
 			answer(t, post);
 		server_done(post->request);
 	}
-	for (size_t i = 0; i < t->count; i++)
-		entry_finish(&t->entries[i]);
-	free(t->entries);
+	release(t);
 	if (err == 0)
 		upkeep_tick(server, store);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dashboard/ends.h"
 #include "dashboard/rfc3339.h"
 
 const char *const verdict_words[VERDICT_COUNT] = { "ALLOWED", "BLOCKED", "AUDIT" };
@@ -116,7 +117,7 @@ static int64_t number_of(const struct entry *entry, const char *key)
 }
 
 /* The nested fields, the top-level ones over them, without what says nothing. */
-static json_t *merge_fields(const json_t *item)
+json_t *entry_merge_fields(const json_t *item)
 {
 	const json_t *nested = json_object_get(item, "fields");
 	json_t *fields = json_object(), *value;
@@ -174,13 +175,15 @@ bool entry_init(struct entry *entry, const json_t *item, const char *remote, int
 		return false;
 	(void)rfc3339_parse(text_of(json_object_get(item, "time")), &entry->time_ns);
 	entry->msg = json_incref(json_object_get(item, "msg"));
-	entry->fields = merge_fields(item);
+	entry->fields = entry_merge_fields(item);
 	if (!entry->fields)
 		return false;
 	if (json_object_set_new(entry->fields, "action",
 				json_string(verdict_words[entry->verdict])) < 0)
 		return false;
 	derive_protocol(entry);
+	if (entry->verdict != VERDICT_BLOCKED && !json_object_get(entry->fields, "duration_ms"))
+		entry->link = end_link(entry->fields);
 	return true;
 }
 

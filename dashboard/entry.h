@@ -22,6 +22,7 @@ struct entry {
 	int64_t id;                     /* 0: not stored yet */
 	int64_t time_ns;
 	enum verdict verdict;
+	int64_t link;                   /* how its end finds it (ends.h); 0: there will be none */
 	json_t *msg, *fields;           /* a string; an object; ours to release */
 	char remote[ENTRY_REMOTE_MAX];  /* who shipped it, "ip:port" */
 };
@@ -33,6 +34,9 @@ struct entry {
  */
 bool entry_init(struct entry *entry, const json_t *item, const char *remote, int64_t now_ns);
 void entry_finish(struct entry *entry);
+
+/* All fields of an item in one new object, as entries have them; NULL: no memory. */
+json_t *entry_merge_fields(const json_t *item);
 
 /* The LogEntry object, as generation B writes it. */
 void entry_json(const struct entry *entry, struct out *out);

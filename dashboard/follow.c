@@ -28,7 +28,7 @@ struct follower {
 	int stop_fd;
 	bool told, complained;
 	struct marks {
-		int64_t next_id, cleared, unblocks, auth;
+		int64_t next_id, ended, cleared, unblocks, auth;
 	} seen;
 };
 
@@ -41,6 +41,7 @@ static int on_mark(void *arg, const struct store_value *columns)
 	} all[] = {
 		{ STR("next_id"), &marks->next_id }, { STR("cleared"), &marks->cleared },
 		{ STR("unblocks"), &marks->unblocks }, { STR("auth"), &marks->auth },
+		{ STR("ended"), &marks->ended },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -83,6 +84,31 @@ static int publish_events(struct follower *follower, int64_t newest)
 	return 0;
 }
 
+static int on_ended(void *arg, struct entry *entry)
+{
+	struct follower *follower = arg;
+
+	streams_complete(follower->server->hub, entry);
+	return 0;
+}
+
+/* Behind the events themselves: what is completed has been told. */
+static int publish_ends(struct follower *follower, int64_t newest)
+{
+	while (follower->seen.ended < newest) {
+		int64_t since = follower->seen.ended, until = since + AT_ONCE;
+		int err;
+
+		if (until > newest)
+			until = newest;
+		err = store_find_ended_events(follower->store, since, until, on_ended, follower);
+		if (err < 0)
+			return err;
+		follower->seen.ended = until;
+	}
+	return 0;
+}
+
 static int look(struct follower *follower)
 {
 	struct marks now = follower->seen;
@@ -90,6 +116,8 @@ static int look(struct follower *follower)
 
 	if (err == 0)
 		err = publish_events(follower, now.next_id);
+	if (err == 0)
+		err = publish_ends(follower, now.ended);
 	if (err < 0)
 		return err;
 	now.next_id = follower->seen.next_id;   /* some came in meanwhile */

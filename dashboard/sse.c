@@ -360,3 +360,18 @@ void streams_publish(struct hub *hub, const struct entry *entry)
 	if (text)
 		hub_publish(hub, entry->id, text, len);
 }
+
+void streams_complete(struct hub *hub, const struct entry *entry)
+{
+	struct out out;
+	size_t len = 0;
+	char *text;
+
+	out_init(&out, ENTRY_JSON_MAX * 3);
+	out_text(&out, "data: {\"type\":\"completed\",\"entry\":");
+	entry_json(entry, &out);
+	out_text(&out, "}\n\n");
+	text = out_take(&out, &len);
+	if (text)
+		hub_publish(hub, 0, text, len);
+}

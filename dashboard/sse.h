@@ -34,5 +34,8 @@ unsigned streams_count(const struct streams *streams);
 void streams_say(struct hub *hub, const char *json);
 /* Publish a stored event. */
 void streams_publish(struct hub *hub, const struct entry *entry);
+/* Publish what has become of a stored event: {"type":"completed","entry":{...}}.  Without an id of
+ * the stream: it is no new event, and none to resume behind. */
+void streams_complete(struct hub *hub, const struct entry *entry);
 
 #endif

@@ -39,6 +39,7 @@ typedef int store_row_fn(void *arg, const struct store_value *columns);
 /* A row of the table of events. */
 struct store_event_row {
 	int64_t id, time_ns, subject, bytes, duration_ms;       /* duration_ms -1: not known */
+	int64_t link;                   /* 0: none */
 	int verdict;
 	struct str remote, rest;
 };

@@ -75,6 +75,7 @@ static int add_all(struct store *store, struct entry *entries, size_t count,
 			.verdict = (int)entries[i].verdict,
 			.bytes = parts[i].bytes,
 			.duration_ms = parts[i].duration_ms,
+			.link = entries[i].link,
 			.remote = str_of(entries[i].remote),
 			.rest = { parts[i].rest, parts[i].rest_len },
 		};
@@ -315,19 +316,51 @@ int store_count_events(struct store *store, const struct event_query *query, int
 	return 0;
 }
 
-int store_find_event(struct store *store, int64_t id, store_entry_fn *on_entry, void *arg)
+/* One at most, by a number. */
+static int find_one(struct store *store, const char *where, int64_t number, const char *behind,
+		    store_entry_fn *on_entry, void *arg)
 {
 	struct finding finding = { .on_entry = on_entry, .arg = arg };
 	struct sql sql;
 	int err;
 
 	sql_init(&sql, "SELECT " EVENT_COLUMNS " FROM event e JOIN subject s ON s.id = e.subject"
-		 " WHERE e.id = ");
-	sql_param(&sql, store_int(id));
+		 " WHERE ");
+	sql_put(&sql, where);
+	sql_param(&sql, store_int(number));
+	sql_put(&sql, behind);
 	err = find(store, &sql, &finding);
 	sql_finish(&sql);
 	if (err == 0 && !finding.found)
 		return -ENOENT;
+	return err;
+}
+
+int store_find_event(struct store *store, int64_t id, store_entry_fn *on_entry, void *arg)
+{
+	return find_one(store, "e.id = ", id, "", on_entry, arg);
+}
+
+int store_find_open_event(struct store *store, int64_t link, store_entry_fn *on_entry, void *arg)
+{
+	return find_one(store, "e.link = ", link, " ORDER BY e.id DESC LIMIT 1", on_entry, arg);
+}
+
+int store_find_ended_events(struct store *store, int64_t since, int64_t until,
+			    store_entry_fn *on_entry, void *arg)
+{
+	struct finding finding = { .on_entry = on_entry, .arg = arg };
+	struct sql sql;
+	int err;
+
+	sql_init(&sql, "SELECT " EVENT_COLUMNS " FROM ended d JOIN event e ON e.id = d.event"
+		 " JOIN subject s ON s.id = e.subject WHERE d.number > ");
+	sql_param(&sql, store_int(since));
+	sql_put(&sql, " AND d.number <= ");
+	sql_param(&sql, store_int(until));
+	sql_put(&sql, " ORDER BY d.number");
+	err = find(store, &sql, &finding);
+	sql_finish(&sql);
 	return err;
 }
 
@@ -336,8 +369,7 @@ int store_last_id(struct store *store, int64_t *id)
 	return store_number(store, "SELECT value FROM meta WHERE key = 'next_id'", id);
 }
 
-/* Writers take this row first: nobody waits for another in a circle. */
-static int lock_events(struct store *store)
+int store_lock_events(struct store *store)
 {
 	return store_run(store, "UPDATE meta SET value = value WHERE key = 'next_id'", NULL, 0,
 			 NULL, NULL);
@@ -345,7 +377,7 @@ static int lock_events(struct store *store)
 
 int store_clear_events(struct store *store)
 {
-	int err = lock_events(store);
+	int err = store_lock_events(store);
 
 	if (err == 0)
 		err = store_run(store, "DELETE FROM event", NULL, 0, NULL, NULL);
@@ -371,7 +403,7 @@ static int prune_below(struct store *store, int64_t id)
 
 	if (err < 0)
 		return err;
-	err = lock_events(store);
+	err = store_lock_events(store);
 	if (err == 0)
 		err = store_exec(store,
 				 "UPDATE subject SET count = count - (SELECT COUNT(*) FROM event e"

@@ -28,8 +28,17 @@ int store_find_events(struct store *store, const struct event_query *query,
 int store_count_events(struct store *store, const struct event_query *query, int64_t *total);
 int store_find_event(struct store *store, int64_t id, store_entry_fn *on_entry, void *arg);
 
+/* The newest one with the link, whose connection has not ended yet; -ENOENT: there is none. */
+int store_find_open_event(struct store *store, int64_t link, store_entry_fn *on_entry, void *arg);
+/* PostgreSQL only: those that were completed, by the numbers of the completions. */
+int store_find_ended_events(struct store *store, int64_t since, int64_t until,
+			    store_entry_fn *on_entry, void *arg);
+
 /* The id of the newest event that was ever stored. */
 int store_last_id(struct store *store, int64_t *id);
+
+/* Inside a transaction.  Writers take this first: nobody waits for another in a circle. */
+int store_lock_events(struct store *store);
 
 /* Inside a transaction.  Ids go on: nobody who follows them goes blind. */
 int store_clear_events(struct store *store);

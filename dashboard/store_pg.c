@@ -25,7 +25,7 @@ struct pg_store {
 static const char *const schema[] = {
 	"CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BIGINT NOT NULL)",
 	"INSERT INTO meta(key, value) VALUES ('next_id', 0), ('cleared', 0), ('unblocks', 0),"
-	" ('auth', 0) ON CONFLICT (key) DO NOTHING",
+	" ('auth', 0), ('ended', 0) ON CONFLICT (key) DO NOTHING",
 	"CREATE TABLE IF NOT EXISTS subject(id BIGSERIAL PRIMARY KEY, digest TEXT NOT NULL UNIQUE,"
 	" verdict BIGINT NOT NULL, component TEXT, name TEXT, source_ip TEXT, destination_ip TEXT,"
 	" hostname TEXT, reason TEXT, json TEXT NOT NULL, search TEXT NOT NULL,"
@@ -33,6 +33,11 @@ static const char *const schema[] = {
 	"CREATE TABLE IF NOT EXISTS event(id BIGINT PRIMARY KEY, time BIGINT NOT NULL,"
 	" verdict BIGINT NOT NULL, subject BIGINT NOT NULL, bytes BIGINT NOT NULL,"
 	" duration BIGINT, remote TEXT NOT NULL, rest TEXT NOT NULL)",
+	/* Only of connections that have not ended: a small index. */
+	"ALTER TABLE event ADD COLUMN IF NOT EXISTS link BIGINT",
+	"CREATE INDEX IF NOT EXISTS event_link ON event(link, id) WHERE link IS NOT NULL",
+	/* The newest events that were completed, for the other dashboards' streams. */
+	"CREATE TABLE IF NOT EXISTS ended(number BIGINT PRIMARY KEY, event BIGINT NOT NULL)",
 	"CREATE INDEX IF NOT EXISTS event_subject ON event(subject, id)",
 	"CREATE INDEX IF NOT EXISTS event_time ON event(time, verdict, subject, bytes, duration)",
 	"CREATE TABLE IF NOT EXISTS unblock(id TEXT PRIMARY KEY, type TEXT NOT NULL,"
@@ -258,17 +263,20 @@ static void put_int(struct out *out, int64_t number)
 static int pg_add_events(struct store *store, const struct store_event_row *rows, size_t count)
 {
 	static const char sql[] =
-		"INSERT INTO event(id, time, verdict, subject, bytes, duration, remote, rest)"
+		"INSERT INTO event(id, time, verdict, subject, bytes, duration, remote, rest,"
+		" link)"
 		" SELECT a.id, a.time, a.verdict, a.subject, a.bytes, NULLIF(a.duration, -1),"
-		" a.remote, a.rest FROM unnest($1::bigint[], $2::bigint[], $3::bigint[],"
-		" $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])"
-		" AS a(id, time, verdict, subject, bytes, duration, remote, rest)";
-	struct store_value params[8];
-	struct out columns[8];
+		" a.remote, a.rest, NULLIF(a.link, 0)"
+		" FROM unnest($1::bigint[], $2::bigint[], $3::bigint[],"
+		" $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],"
+		" $9::bigint[]) AS a(id, time, verdict, subject, bytes, duration, remote, rest,"
+		" link)";
+	struct store_value params[9];
+	struct out columns[9];
 	bool failed = false;
 	int err;
 
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 9; i++) {
 		out_init(&columns[i], 256 << 20);
 		out_put(&columns[i], "{", 1);
 	}
@@ -281,14 +289,15 @@ static int pg_add_events(struct store *store, const struct store_event_row *rows
 		put_int(&columns[5], rows[i].duration_ms);
 		put_element(&columns[6], rows[i].remote);
 		put_element(&columns[7], rows[i].rest);
+		put_int(&columns[8], rows[i].link);
 	}
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 9; i++) {
 		out_put(&columns[i], "}", 1);
 		failed = failed || columns[i].failed;
 		params[i] = store_text(((struct str){ columns[i].at, columns[i].len }));
 	}
-	err = failed ? -ENOMEM : pg_run(store, sql, params, 8, NULL, NULL);
-	for (int i = 0; i < 8; i++)
+	err = failed ? -ENOMEM : pg_run(store, sql, params, 9, NULL, NULL);
+	for (int i = 0; i < 9; i++)
 		out_finish(&columns[i]);
 	return err;
 }

@@ -65,6 +65,9 @@ static const char *const schema[] = {
 	" created INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE instance(id TEXT PRIMARY KEY, hostname TEXT NOT NULL,"
 	" last_seen INTEGER NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;",
+	/* Only of connections that have not ended: a small index. */
+	"ALTER TABLE event ADD COLUMN link INTEGER;"
+	"CREATE INDEX event_link ON event(link, id) WHERE link IS NOT NULL;",
 };
 
 static struct sqlite_store *of(struct store *store)
@@ -215,12 +218,14 @@ static int sqlite_add_events(struct store *store, const struct store_event_row *
 
 		err = store_exec(store,
 				 "INSERT INTO event(id, time, verdict, subject, bytes, duration,"
-				 " remote, rest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+				 " remote, rest, link) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
+				 " $9)",
 				 store_int(row->id), store_int(row->time_ns),
 				 store_int(row->verdict), store_int(row->subject),
 				 store_int(row->bytes),
 				 row->duration_ms < 0 ? store_null() : store_int(row->duration_ms),
-				 store_text(row->remote), store_text(row->rest));
+				 store_text(row->remote), store_text(row->rest),
+				 row->link ? store_int(row->link) : store_null());
 	}
 	return err;
 }

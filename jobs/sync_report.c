@@ -11,12 +11,14 @@
 
 #include "core/log_text.h"
 #include "jobs/filter.h"
+#include "jobs/filter_names.h"
 #include "jobs/unblock.h"
 
 enum {
 	EVERY_S = 25,
 	RULES_MAX = 4096,               /* counted; a power of two */
 	RULES_FULL = RULES_MAX / 4 * 3,
+	PORTS_MAX = 4096,               /* of all rules together; more are not counted by port */
 	ENTRIES_SHOWN = 1000,           /* of a list: used ones first */
 	ENTRIES_SEEN = 20000,
 };
@@ -24,6 +26,14 @@ enum {
 struct hits {
 	char rule[64];                  /* as in events: cut; "": free */
 	uint64_t count, last_ns;
+	unsigned ports;                 /* the first of its ports in the report, 0: none */
+};
+
+struct port_hits {
+	uint8_t protocol;
+	uint16_t port;
+	uint64_t count, last_ns;
+	unsigned next;                  /* of the same rule, 0: none */
 };
 
 struct sync_report {
@@ -31,6 +41,8 @@ struct sync_report {
 	unsigned rule_count;
 	uint64_t told_hash[4];
 	struct hits hits[RULES_MAX];
+	unsigned port_count;
+	struct port_hits ports[PORTS_MAX + 1];  /* from 1 on */
 };
 
 /* The slot of a rule, or the free one where it would be. */
@@ -48,13 +60,50 @@ static struct hits *find(struct sync_report *report, const char *rule)
 	}
 }
 
+/* The rule's connections to one port; NULL: there is no more room. */
+static struct port_hits *find_port(struct sync_report *report, struct hits *hits, uint8_t protocol,
+				   uint16_t port)
+{
+	for (unsigned i = hits->ports; i != 0; i = report->ports[i].next)
+		if (report->ports[i].port == port && report->ports[i].protocol == protocol)
+			return &report->ports[i];
+	if (report->port_count == PORTS_MAX)
+		return NULL;
+	report->ports[++report->port_count] = (struct port_hits){
+		.protocol = protocol, .port = port, .next = hits->ports,
+	};
+	hits->ports = report->port_count;
+	return &report->ports[report->port_count];
+}
+
+static void count_port(struct sync_report *report, struct hits *hits, const struct event *event)
+{
+	struct port_hits *port = find_port(report, hits,
+					   event->protocol ? event->protocol : IPPROTO_TCP,
+					   addr_port(&event->dst));
+
+	if (!port)
+		return;
+	port->count++;
+	port->last_ns = event->time_ns;
+}
+
+/* Where connections are judged, a question for their name is no use of the entry yet. */
+static bool is_use(const struct running *running, const struct event *event)
+{
+	bool question = strcmp(event_component(event->kind), "dns") == 0;
+
+	return event->rule[0] && strcmp(event_action(event->kind), "ALLOWED") == 0 &&
+	       !(question && running->options.filter_mode == FILTER_HTTPS);
+}
+
 void sync_report_count(struct running *running, const struct event *event)
 {
 	struct sync_report *report = running->report;
 	char rule[sizeof(event->rule) + 1];
 	struct hits *hits;
 
-	if (!report || !event->rule[0] || strcmp(event_action(event->kind), "ALLOWED") != 0)
+	if (!report || !is_use(running, event))
 		return;
 	snprintf(rule, sizeof(rule), "%.63s", event->rule);
 	hits = find(report, rule);
@@ -64,8 +113,10 @@ void sync_report_count(struct running *running, const struct event *event)
 		report->rule_count++;
 		text_copy(hits->rule, sizeof(hits->rule), rule);
 	}
-	hits->count++;
+	hits->count += event->count > 1 ? event->count : 1;
 	hits->last_ns = event->time_ns;
+	if (running->options.filter_mode == FILTER_HTTPS && policy_current()->ports)
+		count_port(report, hits, event);
 }
 
 /* Writing */
@@ -96,17 +147,36 @@ static void put_time(FILE *out, const char *before, const char *key, uint64_t ms
 	put_member(out, before, key, text);
 }
 
-/* An entry as written, and what was counted of it by its stored form. */
-static const struct hits *hits_of(struct sync_report *report, const char *entry)
-{
-	char stored[256], rule[64];
-	enum name_pattern kind = name_pattern_parse(str_of(entry), stored, NULL);
+struct use {
+	uint64_t count, last_ns;
+};
 
-	if (kind == NAME_EXACT || kind == NAME_SUFFIX || kind == NAME_ANY)
-		snprintf(rule, sizeof(rule), "%.63s", stored);
-	else
-		snprintf(rule, sizeof(rule), "%.63s", entry);
-	return find(report, rule);
+/* What was counted of an entry as written.  A question does not say for which port it is: in the
+ * modes that judge questions it is a use of every entry with the name. */
+static struct use use_of(const struct running *running, const char *entry)
+{
+	struct sync_report *report = running->report;
+	struct policy_port port;
+	struct use use = { 0, 0 };
+	char stored[256], rule[64];
+	const struct hits *hits;
+
+	if (!policy_entry_read(entry, stored, &port))
+		return use;
+	snprintf(rule, sizeof(rule), "%.63s", stored);
+	hits = find(report, rule);
+	if (port.protocol == 0 || running->options.filter_mode != FILTER_HTTPS)
+		return (struct use){ hits->count, hits->last_ns };
+	for (unsigned i = hits->ports; i != 0; i = report->ports[i].next) {
+		const struct port_hits *at = &report->ports[i];
+
+		if (at->protocol != port.protocol || at->port < port.first || at->port > port.last)
+			continue;
+		use.count += at->count;
+		if (at->last_ns > use.last_ns)
+			use.last_ns = at->last_ns;
+	}
+	return use;
 }
 
 static bool is_ip(const char *entry)
@@ -117,7 +187,7 @@ static bool is_ip(const char *entry)
 }
 
 /* Used ones, then others, as many as there is room for. */
-static void put_entries(FILE *out, struct sync_report *report, bool ips)
+static void put_entries(FILE *out, const struct running *running, bool ips)
 {
 	const struct policy *policy = policy_current();
 	size_t count = policy->entry_count < ENTRIES_SEEN ? policy->entry_count : ENTRIES_SEEN;
@@ -126,19 +196,19 @@ static void put_entries(FILE *out, struct sync_report *report, bool ips)
 	for (int used = 1; used >= 0; used--) {
 		for (size_t i = 0; i < count && shown < ENTRIES_SHOWN; i++) {
 			const char *entry = policy->entries[i];
-			const struct hits *hits;
+			struct use use;
 
 			if (is_ip(entry) != ips || (i > 0 && strcmp(entry, policy->entries[i - 1])
 						    == 0))
 				continue;
-			hits = ips ? NULL : hits_of(report, entry);
-			if ((hits && hits->count > 0) != used)
+			use = ips ? (struct use){ 0, 0 } : use_of(running, entry);
+			if ((use.count > 0) != used)
 				continue;
 			put_member(out, shown++ > 0 ? ",{" : "{", "entry", entry);
-			if (hits)
-				fprintf(out, ",\"hits\":%" PRIu64, hits->count);
-			if (hits && hits->count > 0)
-				put_time(out, ",", "last_hit", hits->last_ns / 1000000);
+			if (!ips)
+				fprintf(out, ",\"hits\":%" PRIu64, use.count);
+			if (use.count > 0)
+				put_time(out, ",", "last_hit", use.last_ns / 1000000);
 			fputs("}", out);
 		}
 	}
@@ -157,9 +227,9 @@ static void put_policy(FILE *out, struct running *running)
 	const struct policy_source *source = &running->reload.source;
 
 	fputs(",\"policy\":{\"domains\":[", out);
-	put_entries(out, running->report, false);
+	put_entries(out, running, false);
 	fputs("],\"ips\":[", out);
-	put_entries(out, running->report, true);
+	put_entries(out, running, true);
 	put_member(out, "],", "source", source->path ? "file" : "environment");
 	if (source->path)
 		put_member(out, ",", "path", source->path);
@@ -214,7 +284,7 @@ static char *make(struct running *running)
 	snprintf(hash, sizeof(hash), "%016" PRIx64, policy_current()->hash[0]);
 	put_member(out, "{", "hostname", running->shipping.settings.hostname);
 	put_member(out, ",", "version", RINGFENCE_VERSION);
-	put_member(out, ",", "filter_mode", "https");
+	put_member(out, ",", "filter_mode", filter_mode_text(running));
 	put_member(out, ",", "config_hash", hash);
 	put_time(out, ",", "started", running->started_ms);
 	put_counters(out, running);

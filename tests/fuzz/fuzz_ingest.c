@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "dashboard/entry.h"
+#include "dashboard/ends.h"
 #include "dashboard/payload.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -47,6 +47,24 @@ static void check_entry(const struct entry *entry)
 	free(before);
 }
 
+/* A row with the facts of an end is completed by it, once, and can still be kept. */
+static void check_end(const json_t *item)
+{
+	struct entry row = { .verdict = VERDICT_ALLOWED, .msg = json_string("https.allowed") };
+	struct end end;
+
+	if (end_init(&end, item)) {
+		row.fields = json_copy(end.fields);
+		row.link = end.link;
+		json_object_set_new(row.fields, "action", json_string("ALLOWED"));
+		assert(end_complete(&end, &row) && end.used && row.link == 0);
+		assert(!end_complete(&end, &row));
+		check_entry(&row);
+	}
+	end_finish(&end);
+	entry_finish(&row);
+}
+
 static void check_body(struct str body, bool lines)
 {
 	const char *error;
@@ -59,6 +77,7 @@ static void check_body(struct str body, bool lines)
 		if (entry_init(&entry, json_array_get(items, i), "192.0.2.1:9", 1))
 			check_entry(&entry);
 		entry_finish(&entry);
+		check_end(json_array_get(items, i));
 	}
 	json_decref(items);
 }

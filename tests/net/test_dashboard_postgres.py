@@ -135,6 +135,31 @@ def test_search_aggregates_and_retention_are_the_same(start):
     assert dashboard.get("/api/v1/logs?q=%ff%fe").json() == []
 
 
+def test_an_end_that_one_takes_completes_the_row_of_another(start):
+    one, two = start(), start()
+    row = event("a.example", "ALLOWED", conn=7)
+    end = {**row, "msg": "https.closed", "bytes_up": 700, "bytes_down": 9000, "duration_ms": 42}
+    del end["action"]
+    with contextlib.closing(one.stream()) as first, contextlib.closing(two.stream()) as second:
+        ids = one.ship(row, row, {**row, "conn": 8})
+        for stream in first, second:
+            assert [stream.next()[0] for _ in ids] == ids
+        answer = two.ask("POST", "/api/v1/logs", [end, end, {**end, "conn": 9}]).json()
+        assert answer == {"created": 0, "results": [], "completed": 1, "ignored": 2}
+        for stream in first, second:
+            number, message = stream.next()
+            assert (number, message["type"], message["entry"]["id"]) == (None, "completed", ids[1])
+            assert message["entry"]["fields"]["bytes_down"] == 9000
+        one.ask("POST", "/api/v1/logs", [{**row, "conn": 10}, {**end, "conn": 10}])
+        for stream in first, second:
+            assert stream.next()[1]["fields"]["duration_ms"] == 42
+        one.ask("POST", "/api/v1/logs", [{**end, "conn": 8}])
+        for stream in first, second:
+            assert stream.next()[1]["entry"]["id"] == ids[2]
+    sums = two.api("/aggregates?range=all")
+    assert sums["rows"][0]["bytes"] == 3 * 9700 and sums["events"] == 4
+
+
 def test_a_server_that_goes_away_is_said_and_found_again(start, postgres):
     dashboard = start()
     before = dashboard.ship(event())

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from dashboard import KEY, Dashboard
+from dnsstub import DnsClient
 from internet import ATTACKER, ORIGIN
 from ringfence import binary, until
 
@@ -50,6 +51,22 @@ def test_events_arrive_with_their_story(net, dashboard):
     assert blocked["fields"]["to_allow"] == "domains: evil.test"
     allowed = until(lambda: rows(dashboard, https="allowed.test"), "the other")[0]
     assert allowed["fields"]["rule"] == "allowed.test"
+
+
+def test_what_a_connection_carried_is_told_when_it_has_ended(net, dashboard):
+    start(net, LOG_LEVEL="DEBUG")
+    net.ringfence.wait_event("dashboard: probe ok")     # it knows that ends are taken there
+    assert net.client.http("allowed.test", to=ORIGIN).status == 200
+    carried = net.ringfence.wait_event("http.closed")
+    row = until(lambda: [row for row in rows(dashboard, conn=carried["conn"])
+                         if "duration_ms" in row["fields"]], "the end of the connection")[0]
+    assert row["msg"] == "http.allowed"
+    for key in "bytes_up", "bytes_down", "duration_ms", "flow_id":
+        assert row["fields"][key] == carried[key]
+    assert row["fields"]["bytes_down"] > 0
+    sums = dashboard.api("/aggregates?range=1h")
+    assert [line["bytes"] for line in sums["rows"]] == [carried["bytes_up"] + carried["bytes_down"]]
+    assert not rows(dashboard, msg="http.closed")
 
 
 def test_a_burst_arrives_whole_and_packed(net, dashboard):
@@ -98,6 +115,45 @@ def test_the_fleet_shows_policy_and_hits(net, dashboard):
         [("allowed.test", 1), ("unused.test", 0)]
     one = dashboard.api("/fleet/instances")[0]
     assert one["hostname"] == "box-1" and one["mode"] == "https" and one["policy_hash"]
+
+
+def hits_of(net, dashboard, domains):
+    """Of each entry of the policy, which is told anew when it has changed."""
+    net.reload(domains=domains)
+    one = until(lambda: [one for one in dashboard.api("/fleet/instances")
+                         if len(one["policy"]["domains"]) == len(domains)], "the new policy")[0]
+    return {entry["entry"]: entry["hits"] for entry in one["policy"]["domains"]}, one["mode"]
+
+
+def test_hits_of_entries_that_name_ports_are_those_of_their_ports(net, dashboard):
+    start(net)
+    domains = ["allowed.test:443", "tcp/allowed.test:8000-8010", "*.test:80"]
+    net.reload(domains=domains)
+    for _ in range(2):
+        assert net.client.tls("allowed.test", to=ORIGIN) == "OK"
+    assert net.client.http("allowed.test", to=ORIGIN).status == 200
+    DnsClient(net.client).ask("allowed.test")           # no use yet
+    until(lambda: len(rows(dashboard, component="https")) == 2 and
+          len(rows(dashboard, component="http")) == 1, "the events")
+    hits, mode = hits_of(net, dashboard, [*domains, "unused.test"])
+    assert mode == "https"
+    assert hits == {"allowed.test:443": 2, "tcp/allowed.test:8000-8010": 0, "*.test:80": 1,
+                    "unused.test": 0}
+
+
+@pytest.mark.parametrize("mode", ["dns", "dns-strict"])
+def test_where_questions_are_judged_they_are_the_hits(net, dashboard, mode):
+    domains = ["allowed.test", "udp/ports.test:53", "*.wild.test:22"]
+    net.internet.dns.set("ports.test", ORIGIN)
+    start(net, FILTER_MODE=mode)
+    net.reload(domains=domains)
+    for name in "allowed.test", "ports.test", "a.wild.test", "b.wild.test", "evil.test":
+        DnsClient(net.client).ask(name)
+    until(lambda: len(rows(dashboard, component="dns")) >= 5, "the questions")
+    hits, told = hits_of(net, dashboard, [*domains, "unused.test"])
+    assert told == mode
+    assert hits == {"allowed.test": 1, "udp/ports.test:53": 1, "*.wild.test:22": 2,
+                    "unused.test": 0}
 
 
 def test_events_outlive_the_dashboard(net, dashboard):

@@ -118,8 +118,11 @@ test("the policy shows hits and finds what nobody uses", () => inWorld(async wor
 
 test("the fleet shows every instance with its warnings", () => inWorld(async world => {
   await world.report({ warnings: ["the workload holds CAP_NET_RAW"] });
-  await world.report({ hostname: "web-2", config_hash: "ffffffffffffffff" });
+  await world.report({ hostname: "web-2", config_hash: "ffffffffffffffff",
+    counters: { conns_opened: 12, conns_closed: 5, flows_opened: 900, dns_allowed: 3 } });
   const page = await world.page("#/fleet");
+  await page.locator(".instance:has-text('web-2') dl div", { hasText: "Open" })
+    .locator("dd", { hasText: /^7$/ }).waitFor();
   await page.getByText("2 instances, all reporting").waitFor();
   await page.getByText("the workload holds CAP_NET_RAW").waitFor();
   await page.click(".instance:has-text('web-2') >> text=Stream");

@@ -57,6 +57,30 @@ test("the story tells who, what, why, all fields and what belongs to it", () =>
     await page.waitForSelector(".story", { state: "hidden" });
   }));
 
+test("a story that is open learns how the connection ended, and the row keeps its place", () =>
+  inWorld(async world => {
+    const open = allowed({ conn: 7, bytes_up: undefined, bytes_down: undefined,
+      duration_ms: undefined });
+    await world.post(open, event({ name: NAME }));
+    const page = await world.page();
+    await untilLive(page);
+    await page.click(".vlist .row[aria-rowindex='2']");
+    const story = page.locator(".story"), then = story.locator(".path h3", { hasText: "Then" });
+    await story.getByText("by the entry").waitFor();
+    assert.equal(await story.getByText("Sent ").count(), 0);
+    await world.post({ ...open, msg: "https.closed", action: undefined, bytes_up: 1200,
+      bytes_down: 340000, duration_ms: 412, reason: "reset" });
+    await story.getByText("Sent 1.2 KiB, received 332 KiB").waitFor();
+    await story.getByText("Took 412 ms").waitFor();
+    await story.getByText("Ended by reset").waitFor();
+    assert.equal(await then.count(), 1);
+    await untilRows(page, [NAME, "allowed.example.com"]);
+    /* Also when it is opened later. */
+    await page.click(".vlist .row[aria-rowindex='1']");
+    await page.click(".vlist .row[aria-rowindex='2']");
+    await story.getByText("Took 412 ms").waitFor();
+  }));
+
 test("allow name: asked, fetched by the agent, applied, undone", () => inWorld(async world => {
   await world.report();
   const page = await openStory(world);

@@ -160,6 +160,34 @@ static void a_name_opens_every_port_or_those_it_names(void **state)
 	policy_free(policy);
 }
 
+static void an_entry_as_written_gives_its_name_and_its_ports(void **state)
+{
+	static const struct {
+		const char *entry, *pattern;
+		struct policy_port port;
+	} good[] = {
+		{ "Example.COM", "example.com", { 0, 1, UINT16_MAX } },
+		{ "name.example:22", "name.example", { IPPROTO_TCP, 22, 22 } },
+		{ "udp/name.example:53", "name.example", { IPPROTO_UDP, 53, 53 } },
+		{ "*.name.example:udp/100-200", "*.name.example", { IPPROTO_UDP, 100, 200 } },
+		{ "tcp/*", "*", { IPPROTO_TCP, 1, UINT16_MAX } },
+	};
+	static const char *const bad[] = { "name.example:0", "a.*.example", "https://a.example" };
+	struct policy_port port;
+	char pattern[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		assert_true(policy_entry_read(good[i].entry, pattern, &port));
+		assert_string_equal(pattern, good[i].pattern);
+		assert_int_equal(port.protocol, good[i].port.protocol);
+		assert_int_equal(port.first, good[i].port.first);
+		assert_int_equal(port.last, good[i].port.last);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(policy_entry_read(bad[i], pattern, &port));
+}
+
 static void more_ports_than_a_name_can_have_are_an_error(void **state)
 {
 	struct policy *policy;
@@ -424,6 +452,7 @@ int main(void)
 		cmocka_unit_test(empty_files_and_sections_are_an_empty_policy),
 		cmocka_unit_test(a_quoted_null_is_a_name_and_windows_line_ends_are_fine),
 		cmocka_unit_test(a_name_opens_every_port_or_those_it_names),
+		cmocka_unit_test(an_entry_as_written_gives_its_name_and_its_ports),
 		cmocka_unit_test(more_ports_than_a_name_can_have_are_an_error),
 		cmocka_unit_test(a_mistake_is_named_with_its_place_and_the_way_out),
 		cmocka_unit_test(every_prefix_and_every_changed_byte_is_parsed_or_refused),

@@ -2,7 +2,7 @@
  * Colours come from the style sheet.  Colour is never alone: bars differ by hatching, lines by
  * dashes, and the tooltip says it in words. */
 import { h } from "./dom";
-import { minute, stamp } from "./format";
+import { clock, minute, stamp } from "./format";
 
 export interface Series {
   word: string;
@@ -212,15 +212,15 @@ export class Chart {
     }
     const slot = (this.width - LEFT) / Math.max(1, this.points.length);
     const every = Math.max(1, Math.ceil(74 / slot));
-    const days = this.stepMs * this.points.length > 36 * 3600 * 1000;
+    const span = this.stepMs * this.points.length;
+    const label = (t: number) => span > 36 * 3600 * 1000 ? stamp(t).slice(5, 16)
+      : span < 10 * 60 * 1000 ? clock(t) : minute(t);
     ctx.textAlign = "left";
     ctx.textBaseline = "alphabetic";
     for (let index = 0; index < this.points.length; index += every) {
-      if (LEFT + slot * index > this.width - 40)
+      if (LEFT + slot * index > this.width - 56)
         break;
-      const t = this.points[index].t;
-      ctx.fillText(days ? stamp(t).slice(5, 16) : minute(t), LEFT + slot * index,
-        this.height - 4);
+      ctx.fillText(label(this.points[index].t), LEFT + slot * index, this.height - 4);
     }
   }
 

@@ -27,6 +27,7 @@ export const live: Live = {
 
 const addedListeners = new Set<AddedListener>();
 const stateListeners = new Set<() => void>();
+const changedListeners = new Set<(entry: Entry) => void>();
 const noteListeners = new Set<(type: string) => void>();
 const waiting: Entry[] = [];
 let keep = 10000, lastId = 0, flushing = false, retryMs = RETRY_FIRST_MS;
@@ -40,6 +41,12 @@ export function onAdded(listener: AddedListener): () => void {
 export function onState(listener: () => void): () => void {
   stateListeners.add(listener);
   return () => stateListeners.delete(listener);
+}
+
+/* More is known of an entry that was told before; the object stays the same. */
+export function onChanged(listener: (entry: Entry) => void): () => void {
+  changedListeners.add(listener);
+  return () => changedListeners.delete(listener);
 }
 
 /* "cleared", "unblock_status" ... */
@@ -102,6 +109,30 @@ function take(raw: LogEntry): void {
   waiting.push(entryOf(raw));
 }
 
+/* Ids rise: look it up by halves. */
+function indexOf(entries: Entry[], id: number): number {
+  let low = 0, high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (entries[middle].id < id)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* The connection has ended: its entry gets what is known now.  Its place stays. */
+function complete(raw: LogEntry): void {
+  const fresh = entryOf(raw);
+  for (const entries of [live.entries, waiting]) {
+    const known = entries[indexOf(entries, raw.id)];
+    if (known?.id === raw.id)
+      Object.assign(known, fresh);
+  }
+  changedListeners.forEach(listener => listener(fresh));
+}
+
 function forget(): void {
   waiting.length = 0;
   live.entries.length = 0;
@@ -125,6 +156,8 @@ function onMessage(text: string): void {
     setState(live.state);
   } else if (message.type === "cleared") {
     forget();
+  } else if (message.type === "completed" && typeof message.entry?.id === "number") {
+    complete(message.entry);
   }
   if (typeof message.type === "string")
     noteListeners.forEach(listener => listener(message.type));

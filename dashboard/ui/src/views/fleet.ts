@@ -17,13 +17,17 @@ export function isMissing(instance: Instance, now = Date.now()): boolean {
 }
 
 const COUNTERS: [string, RegExp][] = [
-  ["Allowed", /allowed/i], ["Blocked", /blocked/i], ["Open", /open|active|conns$/i],
+  ["Allowed", /allowed/i], ["Blocked", /blocked/i], ["Open", /(^|_)(open|active|conns)$/i],
   ["Dropped", /drop/i],
 ];
 
 function counters(instance: Instance): [string, number][] {
   const entries = Object.entries(instance.counters ?? {})
     .filter((pair): pair is [string, number] => typeof pair[1] === "number");
+  const sums = Object.fromEntries(entries);
+  /* Ours tells how many began and how many ended. */
+  if (sums.conns_opened >= sums.conns_closed)
+    entries.push(["conns_open", sums.conns_opened - sums.conns_closed]);
   const found = COUNTERS.map(([title, pattern]): [string, number] | null => {
     const hits = entries.filter(([name]) => pattern.test(name));
     return hits.length ? [title, hits.reduce((sum, [, value]) => sum + value, 0)] : null;

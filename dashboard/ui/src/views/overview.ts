@@ -45,6 +45,8 @@ function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow)
       })));
 }
 
+const OFFERED = ["15m", "1h", "6h", "24h", "7d", "all"];
+
 export class Overview {
   readonly root: HTMLElement;
   private filter: { component: string; hostname: string } = { component: "", hostname: "" };
@@ -69,7 +71,8 @@ export class Overview {
     const content = h("div", { class: "overview-grid" },
       h("section", { class: "card overview-chart", "aria-label": "Verdicts over time" },
         h("div", { class: "card-head" }, this.legendBox,
-          select("Time", RANGES.slice(0, 5).map(([key, text]) => [key, `Last ${text}`]),
+          select("Time", RANGES.filter(([key]) => OFFERED.includes(key)).map(([key, text]) =>
+            [key, key === "all" ? text : `Last ${text}`]),
             this.range, value => {
               this.range = value;
               keep("overviewRange", value);

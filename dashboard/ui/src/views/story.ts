@@ -16,7 +16,7 @@ import { FixesPane } from "./fixes";
 const FIRST = ["reason", "note", "rule", "detail", "to_allow", "https", "host", "qname", "qtype",
   "rcode", "answers", "destination_ip", "destination_port", "dialled", "upstream", "source_ip",
   "source_port", "process_name", "pid", "executable", "cmdline", "bytes_up", "bytes_down",
-  "duration_ms", "protocol", "flow_id", "conn", "hostname", "version"];
+  "duration_ms", "end_reason", "protocol", "flow_id", "conn", "hostname", "version"];
 
 function allFields(entry: Entry): [string, string][] {
   const found = new Map<string, string>();
@@ -61,8 +61,6 @@ function who(entry: Entry): Step {
     get("cmdline") && h("div", { class: "cmdline" }, mono(get("cmdline"))),
     h("div", null, mono(entry.src || "address not known"),
       entry.instance && h("span", null, " behind ", h("b", null, wire(entry.instance)))),
-    !get("process_name") && h("div", { class: "muted small" },
-      "The process is told with PROCESS_INFO=true at the agent."),
   ] };
 }
 
@@ -110,15 +108,25 @@ function happened(entry: Entry): Step | null {
     (up !== undefined || down !== undefined) && h("div", null,
       `Sent ${bytes(up ?? 0)}, received ${bytes(down ?? 0)}`),
     took !== undefined && h("div", null, `Took ${duration(took)}`),
+    get("end_reason") && get("end_reason") !== "done" && h("div", null, "Ended by ",
+      mono(get("end_reason"))),
     get("err") && h("div", null, wire(get("err"))),
   ].filter(Boolean);
   return parts.length ? { title: "Then", text: parts } : null;
+}
+
+function stepsOf(entry: Entry): HTMLElement[] {
+  return [who(entry), asked(entry), decided(entry), happened(entry)]
+    .filter((step): step is Step => step !== null)
+    .map(step => h("li", { class: step.kind ?? "" }, h("h3", null, step.title),
+      h("div", { class: "path-text" }, step.text)));
 }
 
 export class StoryPane {
   readonly root = h("aside", { class: "story", hidden: true, tabindex: "-1",
     "aria-label": "Story of the connection" });
   id = 0;
+  private readonly steps = h("ol", { class: "path", "aria-label": "What happened" });
   private fixes: FixesPane | null = null;
 
   constructor(private readonly onclose: () => void) {}
@@ -134,6 +142,14 @@ export class StoryPane {
     this.draw(entry);
     this.root.focus({ preventScroll: true });
     void this.readMore(entry);
+  }
+
+  /* More is known of it than when it was opened. */
+  update(entry: Entry): void {
+    if (this.id !== entry.id)
+      return;
+    fill(this.steps, stepsOf(entry));
+    this.drawFields(entry);
   }
 
   close(tell: boolean): void {
@@ -162,7 +178,7 @@ export class StoryPane {
     ]);
     if (this.id !== entry.id)
       return;
-    this.drawFields(whole);
+    this.update(whole);
     this.drawRelated(entry, this.related(entry, others));
   }
 
@@ -192,8 +208,7 @@ export class StoryPane {
   }
 
   private draw(entry: Entry): void {
-    const steps = [who(entry), asked(entry), decided(entry), happened(entry)]
-      .filter((step): step is Step => step !== null);
+    fill(this.steps, stepsOf(entry));
     const canFix = entry.verdict !== "ALLOWED";
     this.fixes = canFix ? new FixesPane(entry) : null;
     const toAllow = field(entry.raw, "to_allow");
@@ -209,9 +224,7 @@ export class StoryPane {
         h("time", { datetime: entry.raw.time }, stamp(entry.time)),
         h("span", { class: "muted" }, ` · ${ago(entry.time)} · event ${entry.id}`)),
       h("div", { class: "story-body" },
-        h("ol", { class: "path", "aria-label": "What happened" }, steps.map(step =>
-          h("li", { class: step.kind ?? "" }, h("h3", null, step.title),
-            h("div", { class: "path-text" }, step.text)))),
+        this.steps,
         this.fixes?.root ?? null,
         h("section", { class: "related", "aria-label": "Related events" }),
         h("section", { class: "all-fields", "aria-label": "All fields" }),

@@ -5,7 +5,7 @@ import { entryOf, matches, titleOf, VERDICT_ICON, VERDICT_WORD } from "../entry"
 import type { Entry, StreamFilter, Verdict } from "../entry";
 import { plural, when, whole } from "../format";
 import { VirtualList } from "../list";
-import { live, onAdded, onNote, onState } from "../live";
+import { live, onAdded, onChanged, onNote, onState } from "../live";
 import { current, replaceParams } from "../route";
 import { COMPONENTS, instanceNames } from "../state";
 import { confirmBox, copied, Scope, toast } from "../ui";
@@ -91,6 +91,7 @@ class StreamPage {
 
   private follow(): void {
     this.scope.add(onAdded((added, trimmed) => this.onAdded(added, trimmed)));
+    this.scope.add(onChanged(entry => this.story.update(entry)));
     this.scope.add(onState(() => {
       this.drawBlank();
       this.countSoon();
