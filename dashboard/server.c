@@ -260,6 +260,9 @@ void server_close(struct server *server)
 	upkeep_stop(server);
 	work_close(server->writer);
 	work_close(server->readers);
+	/* A request that comes in only now is told to try again: an agent asks anew at once when
+	 * the answer that it waited for has come. */
+	server->writer = server->readers = NULL;
 	if (server->streams)
 		streams_stop(server->streams);
 	if (server->daemon)
