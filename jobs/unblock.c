@@ -65,32 +65,32 @@ void unblocker_overlay(const struct running *running, char *out, size_t size)
 
 /* Notes */
 
-static void take_notes(struct unblocker *unblocker, const char *path, bool overlay)
+static void take_notes(struct unblocker *unblocker, struct str text, bool overlay)
 {
-	size_t len = 0;
-	char *text;
-	unsigned count;
+	unsigned count = policy_edit_notes(text, unblocker->room, POLICY_NOTES_MAX);
 
-	if (!path || !path[0] || policy_file_read(path, &text, &len) < 0)
-		return;
-	count = policy_edit_notes((struct str){ text, len }, unblocker->room, POLICY_NOTES_MAX);
 	for (unsigned i = 0; i < count && unblocker->noted_count < POLICY_NOTES_MAX; i++)
 		unblocker->noted[unblocker->noted_count++] =
 			(struct noted){ unblocker->room[i], overlay, false };
-	free(text);
 }
 
-/* What is in the files now; which of them are over stays known. */
+/* What is in force now: the policy file may be broken, then its last good text is. */
 static void refresh(struct unblocker *unblocker)
 {
 	const struct policy *policy = policy_current();
+	const struct policy_text *kept = &unblocker->running->reload.source.kept;
+	size_t len = 0;
+	char *text;
 
 	if (memcmp(unblocker->seen_hash, policy->hash, sizeof(policy->hash)) == 0)
 		return;
 	memcpy(unblocker->seen_hash, policy->hash, sizeof(policy->hash));
 	unblocker->noted_count = 0;
-	take_notes(unblocker, unblocker->running->reload.source.path, false);
-	take_notes(unblocker, unblocker->overlay, true);
+	take_notes(unblocker, (struct str){ kept->text, kept->len }, false);
+	if (!unblocker->overlay[0] || policy_file_read(unblocker->overlay, &text, &len) < 0)
+		return;
+	take_notes(unblocker, (struct str){ text, len }, true);
+	free(text);
 }
 
 static struct noted *find_noted(struct unblocker *unblocker, const char *id, const char *value)
@@ -144,6 +144,8 @@ static int change(struct unblocker *unblocker, bool overlay, const struct edit *
 		err = policy_file_write(path, (struct str){ new, new_len }, overlay);
 	if (err == 0) {
 		err = reload_edited(running, why, WHY_MAX);
+		if (err > 0)            /* the overlay is in force, the policy file is not */
+			err = overlay ? 0 : -EINVAL;
 		if (err < 0 && there)
 			(void)policy_file_write(path, (struct str){ text, len }, false);
 		else if (err < 0)
