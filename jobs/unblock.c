@@ -107,6 +107,16 @@ static struct noted *find_noted(struct unblocker *unblocker, const char *id, con
 
 /* Edits */
 
+static bool in_force(const char *entry)
+{
+	const struct policy *policy = policy_current();
+
+	for (size_t i = 0; i < policy->entry_count; i++)
+		if (strcasecmp(policy->entries[i], entry) == 0)
+			return true;
+	return false;
+}
+
 struct edit {                           /* one of the two */
 	const struct policy_note *add;
 	const char *remove;             /* an id */
@@ -118,7 +128,19 @@ static int edit_text(struct str text, const struct edit *edit, char **out, size_
 			   policy_edit_remove(text, edit->remove, out, out_len);
 }
 
-/* Change a file and the policy in force, or neither.  0 or -errno, *why says it. */
+/* It stands in a file, which may be newer than what is in force.  -EEXIST: it is in force now. */
+static int check_there(struct running *running, const struct policy_note *note,
+		       char why[WHY_MAX])
+{
+	int err = in_force(note->entry) ? 0 : reload_edited(running, why, WHY_MAX);
+
+	if (in_force(note->entry))
+		return -EEXIST;
+	return err < 0 ? err : -EINVAL;
+}
+
+/* Change a file and the policy in force, or neither.  0; -EEXIST: it is in force already; or
+ * another -errno, *why says it. */
 static int change(struct unblocker *unblocker, bool overlay, const struct edit *edit,
 		  char why[WHY_MAX])
 {
@@ -150,9 +172,12 @@ static int change(struct unblocker *unblocker, bool overlay, const struct edit *
 			(void)policy_file_write(path, (struct str){ text, len }, false);
 		else if (err < 0)
 			(void)unlink(path);
+	} else if (err == -EEXIST && edit->add) {
+		err = check_there(running, edit->add, why);
 	} else {
-		snprintf(why, WHY_MAX, "%.700s: %s", path, err == -ENOTSUP ?
-			 "its layout has no place for another line" : strerror(-err));
+		snprintf(why, WHY_MAX, "%.700s: %s", path,
+			 err == -ENOTSUP ? "its layout has no place for another line" :
+			 err == -EINVAL ? "it is no good policy: correct it" : strerror(-err));
 	}
 	free(text);
 	free(new);
@@ -228,16 +253,6 @@ static void answer_when_in_force(struct unblocker *unblocker, const struct unblo
 	quiet_reclaim();                /* workers that sleep have passed already */
 }
 
-static bool in_force(const char *entry)
-{
-	const struct policy *policy = policy_current();
-
-	for (size_t i = 0; i < policy->entry_count; i++)
-		if (strcasecmp(policy->entries[i], entry) == 0)
-			return true;
-	return false;
-}
-
 static void unblock(struct unblocker *unblocker, const struct unblock_item *item)
 {
 	char reason[UNBLOCK_ERROR_MAX], why[WHY_MAX] = "";
@@ -259,6 +274,9 @@ static void unblock(struct unblocker *unblocker, const struct unblock_item *item
 	refresh(unblocker);
 	if (err < 0 && err != -EEXIST)
 		return refuse(unblocker, item, why[0] ? why : strerror(-err));
+	if (!in_force(note.entry))
+		return refuse(unblocker, item, "it was written, and is not in force: see the "
+			      "filter's log");
 	answer_when_in_force(unblocker, item);
 }
 

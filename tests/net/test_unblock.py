@@ -228,6 +228,29 @@ def test_while_the_policy_file_is_broken_unblock_and_undo_go_by_what_is_in_force
     assert policy(net) == BROKEN
 
 
+# Good YAML, and no good policy; the name stands in it.
+UNKNOWN = POLICY.replace("allowed.test", "evil.test") + "unknown: 1\n"
+
+
+def test_a_name_in_a_policy_file_that_was_never_loaded_is_not_taken_for_unblocked(net, ours):
+    start(net, ours)
+    net.reload(policy=UNKNOWN, wait="policy.reload_failed")
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert ours.unblock("evil.test")["status"] == "applied"
+    assert net.client.tls("evil.test", to=ATTACKER) == "OK"       # by the overlay
+    assert policy(net) == UNKNOWN and "evil.test" in open(overlay(net)).read()
+
+
+def test_without_an_overlay_it_is_refused_while_the_policy_file_is_broken(net, ours):
+    folder = os.path.dirname(net.policy_path)
+    start(net, ours, POLICY_OVERLAY_PATH=folder)                  # a folder is no file
+    net.reload(policy=UNKNOWN, wait="policy.reload_failed")
+    fact = ours.unblock("evil.test")
+    assert fact["status"] == "failed" and "no good policy" in fact["error"]
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert policy(net) == UNKNOWN
+
+
 def test_while_the_policy_file_is_away_a_time_is_over_all_the_same(net, ours):
     start(net, ours)
     assert ours.unblock("evil.test", expires_at=later(3))["status"] == "applied"
