@@ -356,6 +356,8 @@ int policy_edit_add(struct str text, const struct policy_note *note, char **out,
 		err = splice(text, in.from, in.to, in.text, &made, &len);
 	if (err == 0)
 		err = check(text, (struct str){ made, len }, 1);
+	else if (err == -EEXIST && check(text, text, 0) < 0)
+		err = -EINVAL;          /* it stands there, and lets nothing through */
 	if (err < 0) {
 		free(made);
 		return err;

@@ -26,7 +26,8 @@ struct policy_note {
 
 /*
  * Put note->entry, which needs no escapes in double quotes, into its list of the allowlist.
- * 0: *out is allocated; -EEXIST: it is there already (letters' case does not matter); -ENOMEM;
+ * 0: *out is allocated; -EEXIST: it is there already (letters' case does not matter), and the
+ * text is a good policy; -ENOMEM;
  * -ENOTSUP: not without touching more (a list in brackets, or a layout that is too strange);
  * -EINVAL: the text is no good policy.  The result has been parsed, and has just one entry more.
  */

@@ -150,6 +150,7 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 		return complain(error);
 	}
 	policy_set_current(policy);
+	policy_source_keep(&running->reload.source);
 	err = rules_for_policy(running, policy);
 	return err < 0 ? complain_about("cannot start", err, "") : 0;
 }

@@ -66,7 +66,9 @@ int reload_init(struct running *running);
 void reload_finish(struct running *running);
 /* Read and apply it now, also when nothing seems to have changed (SIGHUP). */
 void reload_now(struct running *running);
-/* We have changed it ourselves: the same, without a doubt.  0 or -errno with a line in why. */
+/* We have changed it, or its overlay, ourselves: the same, without a doubt.  0; 1: the policy file
+ * is no good, so the text that is in force stays, with the overlay as it is now; or -errno.  All
+ * but 0 with a line in why. */
 int reload_edited(struct running *running, char *why, size_t size);
 
 #endif

@@ -1,5 +1,6 @@
 /* reload.c - a new policy while everything runs: kernel rules first, then names, in one go each.
- * A policy that cannot be read or compiled changes nothing and is told once.
+ * A policy that cannot be read or compiled changes nothing and is told once.  The overlay counts
+ * all the same: what was unblocked for a while ends also while somebody's typo is in the file.
  *
  * A file that is written in place is empty at first, then half there, and may well be valid both
  * times.  So it is read when a writer has closed it or when it was moved into its place, not
@@ -120,7 +121,10 @@ static int apply(struct running *running, struct policy *policy)
 		policy_free(policy);
 		return err;
 	}
-	running->reload.failed_hash = 0;
+	if (!running->reload.source.by_kept) {
+		running->reload.failed_hash = 0;
+		policy_source_keep(&running->reload.source);
+	}
 	policy_set_current(policy);
 	/* After that, so that no answer under the old one opens an address again. */
 	if (filter_names_forget(running, policy))
@@ -158,6 +162,11 @@ static bool is_news(struct reload *reload, const struct policy *policy, enum cau
 	return cause == CHANGED || seen_before;
 }
 
+static bool is_same(const struct policy *a, const struct policy *b)
+{
+	return memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
+}
+
 static void read_policy(struct running *running, enum cause cause)
 {
 	struct reload *reload = &running->reload;
@@ -167,19 +176,21 @@ static void read_policy(struct running *running, enum cause cause)
 	const uint64_t *known = cause == ASKED ? NULL : policy_current()->hash;
 	int err = policy_source_read(&reload->source, known, &policy, &error);
 
-	if (err == -ENOENT && cause == CHANGED)
+	if (err == -ENOENT && cause == CHANGED) {
+		policy_free(policy);
 		return;                 /* some editors move it away and write a new one */
+	}
 	if (err < 0) {
 		policy_source_error(&reload->source, &error, text, sizeof(text));
 		complain(running, err == -EINVAL && error.line ? "policy.reload_failed" :
 				  "policy.read_error", text);
-		return;
 	}
 	if (!policy) {                          /* it is what is in force */
-		reload->failed_hash = 0;
+		if (err == 0)
+			reload->failed_hash = 0;
 		return;
 	}
-	if (!is_news(reload, policy, cause)) {
+	if (is_same(policy, policy_current()) ? err < 0 : !is_news(reload, policy, cause)) {
 		policy_free(policy);
 		return;
 	}
@@ -196,15 +207,16 @@ int reload_edited(struct running *running, char *why, size_t size)
 	struct policy_error error;
 	struct policy *policy;
 	int err = policy_source_read(&reload->source, policy_current()->hash, &policy, &error);
+	int result = reload->source.by_kept ? 1 : err;
 
 	if (err < 0)
 		policy_source_error(&reload->source, &error, why, size);
-	if (err < 0 || !policy)
-		return err;
+	if (!policy)
+		return result;
 	err = apply(running, policy);
 	if (err < 0)
 		snprintf(why, size, "%s", reload->failed_text);
-	return err;
+	return err < 0 ? err : result;
 }
 
 void reload_now(struct running *running)
@@ -314,4 +326,5 @@ void reload_finish(struct running *running)
 		close(reload->inotify.fd);
 	if (reload->recheck.fd >= 0)
 		close(reload->recheck.fd);
+	policy_source_finish(&reload->source);
 }

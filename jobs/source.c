@@ -71,37 +71,90 @@ static int parse_if_new(struct policy_source *source, struct str text, struct st
 	return err;
 }
 
-int policy_source_read(struct policy_source *source, const uint64_t known[4],
-		       struct policy **policy, struct policy_error *error)
+static int compile(struct policy_source *source, const struct policy_text *file,
+		   struct str overlay, const uint64_t *known, struct policy **policy,
+		   struct policy_error *error)
 {
-	uint64_t file_hash[4];
-	char *text = NULL, *overlay = NULL;
-	size_t len = 0, overlay_len = 0;
+	size_t len = file->len;
+	char *text = malloc(len + 1);           /* without what is over; the file's stays whole */
 	int err;
 
-	memset(error, 0, sizeof(*error));
-	if (!source->path)
-		return policy_from_lists(source->ips, source->domains, policy, error);
-	err = policy_file_read(source->path, &text, &len);
-	if (err < 0)
+	if (!text)
+		return -ENOMEM;
+	memcpy(text, file->text, len);
+	policy_drop_expired(&text, &len);
+	err = parse_if_new(source, (struct str){ text, len }, overlay, known, policy, error);
+	free(text);
+	if (err == 0 && *policy)
+		memcpy((*policy)->file_hash, file->hash, sizeof(file->hash));
+	return err;
+}
+
+static void forget(struct policy_text *file)
+{
+	free(file->text);
+	*file = (struct policy_text){ 0 };
+}
+
+static int read_file(struct policy_source *source, struct policy_error *error)
+{
+	struct policy_text *file = &source->read;
+	int err;
+
+	forget(file);
+	err = policy_file_read(source->path, &file->text, &file->len);
+	if (err == 0)
+		policy_hash(file->text, file->len, file->hash);
+	else
 		snprintf(error->text, sizeof(error->text), "%s%s", strerror(-err),
 			 err == -ENOENT ? ": set POLICY_PATH to your policy file, or "
 					  "ALLOWLIST_DOMAINS and ALLOWLIST_IPS" : "");
-	if (err == 0 && source->overlay &&
-	    policy_file_read(source->overlay, &overlay, &overlay_len) < 0)
-		overlay_len = 0;                /* there is none */
-	if (err == 0) {
-		policy_hash(text, len, file_hash);
-		policy_drop_expired(&text, &len);
-		policy_drop_expired(&overlay, &overlay_len);
-		err = parse_if_new(source, (struct str){ text, len },
-				   (struct str){ overlay, overlay_len }, known, policy, error);
+	return err;
+}
+
+int policy_source_read(struct policy_source *source, const uint64_t known[4],
+		       struct policy **policy, struct policy_error *error)
+{
+	struct policy_error ignored = { 0 };
+	struct str merged = { 0 };
+	char *overlay = NULL;
+	size_t len = 0;
+	int err;
+
+	*policy = NULL;
+	memset(error, 0, sizeof(*error));
+	source->by_kept = false;
+	if (!source->path)
+		return policy_from_lists(source->ips, source->domains, policy, error);
+	err = read_file(source, error);
+	if (source->overlay && policy_file_read(source->overlay, &overlay, &len) == 0) {
+		policy_drop_expired(&overlay, &len);
+		merged = (struct str){ overlay, len };
 	}
-	if (err == 0 && *policy)
-		memcpy((*policy)->file_hash, file_hash, sizeof(file_hash));
-	free(text);
+	if (err == 0)
+		err = compile(source, &source->read, merged, known, policy, error);
+	if (err < 0) {
+		forget(&source->read);
+		source->by_kept = source->kept.text && err != -ENOMEM &&
+			compile(source, &source->kept, merged, known, policy, &ignored) == 0;
+	}
 	free(overlay);
 	return err;
+}
+
+void policy_source_keep(struct policy_source *source)
+{
+	if (!source->read.text)
+		return;
+	forget(&source->kept);
+	source->kept = source->read;
+	source->read = (struct policy_text){ 0 };
+}
+
+void policy_source_finish(struct policy_source *source)
+{
+	forget(&source->read);
+	forget(&source->kept);
 }
 
 const char *policy_source_error(const struct policy_source *source,

@@ -65,32 +65,32 @@ void unblocker_overlay(const struct running *running, char *out, size_t size)
 
 /* Notes */
 
-static void take_notes(struct unblocker *unblocker, const char *path, bool overlay)
+static void take_notes(struct unblocker *unblocker, struct str text, bool overlay)
 {
-	size_t len = 0;
-	char *text;
-	unsigned count;
+	unsigned count = policy_edit_notes(text, unblocker->room, POLICY_NOTES_MAX);
 
-	if (!path || !path[0] || policy_file_read(path, &text, &len) < 0)
-		return;
-	count = policy_edit_notes((struct str){ text, len }, unblocker->room, POLICY_NOTES_MAX);
 	for (unsigned i = 0; i < count && unblocker->noted_count < POLICY_NOTES_MAX; i++)
 		unblocker->noted[unblocker->noted_count++] =
 			(struct noted){ unblocker->room[i], overlay, false };
-	free(text);
 }
 
-/* What is in the files now; which of them are over stays known. */
+/* What is in force now: the policy file may be broken, then its last good text is. */
 static void refresh(struct unblocker *unblocker)
 {
 	const struct policy *policy = policy_current();
+	const struct policy_text *kept = &unblocker->running->reload.source.kept;
+	size_t len = 0;
+	char *text;
 
 	if (memcmp(unblocker->seen_hash, policy->hash, sizeof(policy->hash)) == 0)
 		return;
 	memcpy(unblocker->seen_hash, policy->hash, sizeof(policy->hash));
 	unblocker->noted_count = 0;
-	take_notes(unblocker, unblocker->running->reload.source.path, false);
-	take_notes(unblocker, unblocker->overlay, true);
+	take_notes(unblocker, (struct str){ kept->text, kept->len }, false);
+	if (!unblocker->overlay[0] || policy_file_read(unblocker->overlay, &text, &len) < 0)
+		return;
+	take_notes(unblocker, (struct str){ text, len }, true);
+	free(text);
 }
 
 static struct noted *find_noted(struct unblocker *unblocker, const char *id, const char *value)
@@ -107,6 +107,16 @@ static struct noted *find_noted(struct unblocker *unblocker, const char *id, con
 
 /* Edits */
 
+static bool in_force(const char *entry)
+{
+	const struct policy *policy = policy_current();
+
+	for (size_t i = 0; i < policy->entry_count; i++)
+		if (strcasecmp(policy->entries[i], entry) == 0)
+			return true;
+	return false;
+}
+
 struct edit {                           /* one of the two */
 	const struct policy_note *add;
 	const char *remove;             /* an id */
@@ -118,7 +128,19 @@ static int edit_text(struct str text, const struct edit *edit, char **out, size_
 			   policy_edit_remove(text, edit->remove, out, out_len);
 }
 
-/* Change a file and the policy in force, or neither.  0 or -errno, *why says it. */
+/* It stands in a file, which may be newer than what is in force.  -EEXIST: it is in force now. */
+static int check_there(struct running *running, const struct policy_note *note,
+		       char why[WHY_MAX])
+{
+	int err = in_force(note->entry) ? 0 : reload_edited(running, why, WHY_MAX);
+
+	if (in_force(note->entry))
+		return -EEXIST;
+	return err < 0 ? err : -EINVAL;
+}
+
+/* Change a file and the policy in force, or neither.  0; -EEXIST: it is in force already; or
+ * another -errno, *why says it. */
 static int change(struct unblocker *unblocker, bool overlay, const struct edit *edit,
 		  char why[WHY_MAX])
 {
@@ -144,13 +166,18 @@ static int change(struct unblocker *unblocker, bool overlay, const struct edit *
 		err = policy_file_write(path, (struct str){ new, new_len }, overlay);
 	if (err == 0) {
 		err = reload_edited(running, why, WHY_MAX);
+		if (err > 0)            /* the overlay is in force, the policy file is not */
+			err = overlay ? 0 : -EINVAL;
 		if (err < 0 && there)
 			(void)policy_file_write(path, (struct str){ text, len }, false);
 		else if (err < 0)
 			(void)unlink(path);
+	} else if (err == -EEXIST && edit->add) {
+		err = check_there(running, edit->add, why);
 	} else {
-		snprintf(why, WHY_MAX, "%.700s: %s", path, err == -ENOTSUP ?
-			 "its layout has no place for another line" : strerror(-err));
+		snprintf(why, WHY_MAX, "%.700s: %s", path,
+			 err == -ENOTSUP ? "its layout has no place for another line" :
+			 err == -EINVAL ? "it is no good policy: correct it" : strerror(-err));
 	}
 	free(text);
 	free(new);
@@ -226,16 +253,6 @@ static void answer_when_in_force(struct unblocker *unblocker, const struct unblo
 	quiet_reclaim();                /* workers that sleep have passed already */
 }
 
-static bool in_force(const char *entry)
-{
-	const struct policy *policy = policy_current();
-
-	for (size_t i = 0; i < policy->entry_count; i++)
-		if (strcasecmp(policy->entries[i], entry) == 0)
-			return true;
-	return false;
-}
-
 static void unblock(struct unblocker *unblocker, const struct unblock_item *item)
 {
 	char reason[UNBLOCK_ERROR_MAX], why[WHY_MAX] = "";
@@ -257,6 +274,9 @@ static void unblock(struct unblocker *unblocker, const struct unblock_item *item
 	refresh(unblocker);
 	if (err < 0 && err != -EEXIST)
 		return refuse(unblocker, item, why[0] ? why : strerror(-err));
+	if (!in_force(note.entry))
+		return refuse(unblocker, item, "it was written, and is not in force: see the "
+			      "filter's log");
 	answer_when_in_force(unblocker, item);
 }
 

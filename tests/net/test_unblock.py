@@ -194,6 +194,72 @@ def test_undo_takes_it_out_again_and_leaves_the_rest_byte_for_byte(net, ours):
     assert fact["status"] == "failed" and "policy file" in fact["error"]
 
 
+BROKEN = POLICY + "denylist: [\n"
+
+
+def test_while_the_policy_file_is_broken_a_time_is_over_all_the_same(net, ours):
+    start(net, ours)
+    assert ours.unblock("evil.test", expires_at=later(3))["status"] == "applied"
+    assert net.client.tls("evil.test", to=ATTACKER) == "OK"
+    net.reload(policy=BROKEN, wait="policy.reload_failed")
+    net.ringfence.wait_event("remote_unblock.expired", value="evil.test")
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert net.client.tls("allowed.test", to=ORIGIN) == "OK"
+    assert "evil.test" not in open(overlay(net)).read() and policy(net) == BROKEN
+    assert len(net.ringfence.events("policy.reload_failed")) == 1
+    net.reload(policy=POLICY.replace("allowed.test", "evil.test"))
+    assert net.client.tls("evil.test", to=ATTACKER) == "OK"
+    assert net.client.tls("allowed.test", to=ORIGIN) == "RESET"
+
+
+def test_while_the_policy_file_is_broken_unblock_and_undo_go_by_what_is_in_force(net, ours):
+    start(net, ours)
+    ours.unblock(ATTACKER, "ip", id="first", expires_at=later(3600))
+    net.reload(policy=BROKEN, wait="policy.reload_failed")
+    assert ours.unblock("evil.test", id="second")["status"] == "applied"
+    assert net.client.tls("evil.test", to=ATTACKER) == "OK"
+    assert net.client.tcp(ATTACKER, 2222) == "OK"
+    for value, kind, id in ((ATTACKER, "ip", "first"), ("evil.test", "domain", "second")):
+        fact = ours.unblock(value, kind, id="undo-" + id, remove=True, undoes=id)
+        assert fact["status"] == "applied"
+    assert net.client.tcp(ATTACKER, 2222) != "OK"
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert net.client.tls("allowed.test", to=ORIGIN) == "OK"
+    assert policy(net) == BROKEN
+
+
+# Good YAML, and no good policy; the name stands in it.
+UNKNOWN = POLICY.replace("allowed.test", "evil.test") + "unknown: 1\n"
+
+
+def test_a_name_in_a_policy_file_that_was_never_loaded_is_not_taken_for_unblocked(net, ours):
+    start(net, ours)
+    net.reload(policy=UNKNOWN, wait="policy.reload_failed")
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert ours.unblock("evil.test")["status"] == "applied"
+    assert net.client.tls("evil.test", to=ATTACKER) == "OK"       # by the overlay
+    assert policy(net) == UNKNOWN and "evil.test" in open(overlay(net)).read()
+
+
+def test_without_an_overlay_it_is_refused_while_the_policy_file_is_broken(net, ours):
+    folder = os.path.dirname(net.policy_path)
+    start(net, ours, POLICY_OVERLAY_PATH=folder)                  # a folder is no file
+    net.reload(policy=UNKNOWN, wait="policy.reload_failed")
+    fact = ours.unblock("evil.test")
+    assert fact["status"] == "failed" and "no good policy" in fact["error"]
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert policy(net) == UNKNOWN
+
+
+def test_while_the_policy_file_is_away_a_time_is_over_all_the_same(net, ours):
+    start(net, ours)
+    assert ours.unblock("evil.test", expires_at=later(3))["status"] == "applied"
+    os.unlink(net.policy_path)
+    net.ringfence.wait_event("remote_unblock.expired", value="evil.test")
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    assert net.client.tls("allowed.test", to=ORIGIN) == "OK"
+
+
 def test_a_single_file_mount_gets_an_overlay(net, ours):
     """As docker mounts a file: a rename onto it is EBUSY."""
     net.write_policy(POLICY)

@@ -134,6 +134,16 @@ static void what_is_there_already_is_said(void **state)
 	assert_null(made);
 }
 
+static void in_a_policy_that_is_no_good_nothing_is_there_already(void **state)
+{
+	(void)state;
+	assert_int_equal(add("allowlist:\n  domains:\n  - c.test\n  ips:\n  - 192.0.2.300\n",
+			     POLICY_DOMAINS, "c.test"), -EINVAL);
+	assert_int_equal(add("allowlist:\n  domains:\n  - c.test\nother: 1\n", POLICY_DOMAINS,
+			     "c.test"), -EINVAL);
+	assert_null(made);
+}
+
 static void a_layout_without_a_place_is_refused(void **state)
 {
 	static const char *const texts[] = {
@@ -210,6 +220,7 @@ int main(void)
 		test(what_is_missing_is_made),
 		test(names_of_many_bytes_a_character_do_not_shift_the_place),
 		test(what_is_there_already_is_said),
+		test(in_a_policy_that_is_no_good_nothing_is_there_already),
 		test(a_layout_without_a_place_is_refused),
 		test(a_note_carries_its_time_and_once_over_a_restart),
 		test(only_what_was_unblocked_is_ever_cut_out),
