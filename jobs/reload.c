@@ -23,6 +23,7 @@
 
 enum {
 	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
+	STILL_MS = 200,                 /* a file that changes meanwhile is not read by a re-check */
 	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
 		  IN_DELETE_SELF,
 };
@@ -282,11 +283,32 @@ static void on_inotify(struct watch *watch)
 		read_policy(running, CHANGED);
 }
 
+/* A re-check may come while somebody writes, and a file that was just cut to nothing is a good policy
+ * that allows nothing.  So it looks twice; who has closed the file is seen by inotify anyway. */
+static bool is_still(struct reload *reload)
+{
+	struct stat now;
+	uint64_t changed_ns;
+	bool still;
+
+	if (!reload->source.path || stat(reload->source.path, &now) < 0)
+		return true;            /* read_policy() says what is wrong */
+	changed_ns = (uint64_t)now.st_ctim.tv_sec * 1000000000 + (uint64_t)now.st_ctim.tv_nsec;
+	still = reload->looked.inode == now.st_ino && reload->looked.changed_ns == changed_ns &&
+		reload->looked.size == (uint64_t)now.st_size;
+	reload->looked.inode = now.st_ino;
+	reload->looked.size = (uint64_t)now.st_size;
+	reload->looked.changed_ns = changed_ns;
+	return still;
+}
+
 static void on_recheck(struct watch *watch)
 {
 	struct running *running = container_of(watch, struct running, reload.recheck);
 
 	control_tick_read(watch->fd);
+	if (!is_still(&running->reload))
+		return control_tick_set(watch->fd, STILL_MS, RECHECK_MS);
 	watch_again(&running->reload);
 	tell_stale(&running->reload);
 	read_policy(running, RECHECKED);

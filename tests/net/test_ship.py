@@ -85,11 +85,11 @@ def test_the_log_level_does_not_matter(net, server):
 
 def test_nothing_is_shipped_before_the_delay_is_over(net, server):
     start(net, server, {"DASHBOARD_START_DELAY": "1h"})
-    block(net, 2)
+    block(net, 2, name="delayed.test")  # what an earlier instance still has to say is not this
     net.ringfence.wait_event("https.blocked", count=2)
-    assert not server.posts
+    assert "delayed.test" not in names(server.events)
     net.ringfence.stop()                # but it is not lost at the end
-    assert names(server.events) == ["evil.test"] * 2
+    assert names(server.events).count("delayed.test") == 2
 
 
 def test_our_own_requests_are_not_filtered_and_not_events(net, server):
@@ -175,7 +175,9 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(net, server):
     assert fact["count"] >= 1
     server.revive()
     server.wait_event(https="evil11.test", msg="https.blocked")
-    assert names(server.events)[-1] == "evil11.test" and "evil0.test" not in names(server.events)
+    # What was being sent when the server died may come too; of the rest the latest are left.
+    there = names(server.events)
+    assert there[-5:] == [f"evil{i}.test" for i in range(7, 12)] and len(set(there)) < 12
 
 
 def test_a_slow_server_holds_up_neither_the_filter_nor_its_end(net, server):
