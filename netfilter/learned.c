@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { SWEEP_MS = 1000 };               /* a full table is not swept more often */
 
@@ -13,7 +14,9 @@ int learned_init(struct learned_table *table)
 	*table = (struct learned_table){ 0 };
 	table->claims = calloc(LEARNED_MAX, sizeof(*table->claims));
 	table->chains = calloc(CLAIM_CHAINS, sizeof(*table->chains));
-	return table->claims && table->chains ? 0 : -ENOMEM;
+	if (!table->claims || !table->chains)
+		return -ENOMEM;
+	return getrandom(&table->key, sizeof(table->key), 0) == sizeof(table->key) ? 0 : -EIO;
 }
 
 void learned_finish(struct learned_table *table)
@@ -25,27 +28,18 @@ void learned_finish(struct learned_table *table)
 
 /* ---- claims ---- */
 
-/* FNV-1a.  Whoever makes chains long owns the names that are listed, and makes them no longer than
- * the table. */
-static uint32_t hash_bytes(uint32_t hash, const void *data, size_t len)
-{
-	const uint8_t *bytes = data;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * 0x01000193;
-	return hash;
-}
-
 static uint32_t *chain_of(const struct learned_table *table, const union addr *addr,
 			  const struct learned_ports *ports)
 {
-	uint32_t hash = addr->sa.sa_family == AF_INET
-		? hash_bytes(0x811c9dc5, &addr->v4.sin_addr, 4)
-		: hash_bytes(0x811c9dc5, &addr->v6.sin6_addr, 16);
+	uint8_t bytes[16 + 1 + sizeof(ports->range)] = { 0 };
 
-	hash = hash_bytes(hash, &ports->protocol, sizeof(ports->protocol));
-	hash = hash_bytes(hash, &ports->range, sizeof(ports->range));
-	return &table->chains[(hash ^ hash >> 16) % CLAIM_CHAINS];
+	if (addr->sa.sa_family == AF_INET)
+		memcpy(bytes, &addr->v4.sin_addr, 4);
+	else
+		memcpy(bytes, &addr->v6.sin6_addr, 16);
+	bytes[16] = ports->protocol;
+	memcpy(bytes + 17, &ports->range, sizeof(ports->range));
+	return &table->chains[siphash(&table->key, bytes, sizeof(bytes)) % CLAIM_CHAINS];
 }
 
 static bool is_same(const struct claim *claim, const union addr *addr,

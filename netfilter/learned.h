@@ -6,6 +6,7 @@
 #ifndef NETFILTER_LEARNED_H
 #define NETFILTER_LEARNED_H
 
+#include "core/siphash.h"
 #include "netfilter/sets.h"
 
 enum { CLAIM_NAME_MAX = 255, CLAIMS_EACH_MAX = 4, CLAIM_CHAINS = 2 * LEARNED_MAX };
@@ -25,6 +26,7 @@ struct port_cuts { uint64_t begins[(UINT16_MAX + 1) / 64]; };
 
 struct learned_table {
 	struct claim *claims;           /* LEARNED_MAX; memory is used as it fills */
+	struct siphash_key key;         /* whoever answers for a listed name chooses addresses */
 	uint32_t *chains;               /* by address and ports */
 	uint32_t free;                  /* dropped ones */
 	size_t count, high;             /* claims used, ended ones too; and that ever were */
@@ -32,7 +34,7 @@ struct learned_table {
 	struct port_cuts tcp, udp;
 };
 
-/* 0 or -ENOMEM; learned_finish() is due either way. */
+/* 0, -ENOMEM or -EIO; learned_finish() is due either way. */
 int learned_init(struct learned_table *table);
 void learned_finish(struct learned_table *table);
 
