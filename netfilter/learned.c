@@ -147,7 +147,9 @@ size_t learned_keep(struct learned_table *table, uint64_t now_ms, learned_keep_f
 		struct str name = { claim->name, claim->name_len };
 		bool ended = claim->until_ms <= now_ms;
 
-		if (!claim->used || (!ended && (!keep || keep(context, name, &claim->ports))))
+		if (!claim->used)
+			continue;
+		if (!ended && (!keep || keep(context, name, &claim->addr, &claim->ports)))
 			continue;
 		claim_drop(table, claim);
 		forgotten += !ended;

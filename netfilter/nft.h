@@ -103,9 +103,11 @@ int nft_print(const struct nft_rules *rules, FILE *out);
  * were installed; -ESTALE: the table is not as we left it, nft_install() it. */
 int nft_learn(struct nft *nft, const struct learned *items, size_t count);
 /* Forget what keep() says no to, and what has expired.  After a change of the policy: keep() asks
- * the new policy whether that name still opens those ports, protocol 0: all.  Returns how many were
- * forgotten that are still open: they are closed by the next nft_install(), which is due then. */
-typedef bool learned_keep_fn(void *context, struct str name, const struct learned_ports *ports);
+ * the new policy whether that name still opens those ports of that address, protocol 0: all.
+ * Returns how many were forgotten that are still open: they are closed by the next nft_install(),
+ * which is due then. */
+typedef bool learned_keep_fn(void *context, struct str name, const union addr *addr,
+			     const struct learned_ports *ports);
 size_t nft_forget(struct nft *nft, learned_keep_fn *keep, void *context);
 /* How many are open. */
 size_t nft_learned_count(const struct nft *nft);

@@ -170,8 +170,10 @@ static int learn_many(struct nft *nft, unsigned count)
 	return err;
 }
 
-static bool is_kept(void *context, struct str name, const struct learned_ports *opens)
+static bool is_kept(void *context, struct str name, const union addr *addr,
+		    const struct learned_ports *opens)
 {
+	(void)addr;
 	(void)opens;
 	return str_equal(name, str_of(context));
 }
