@@ -31,6 +31,7 @@ enum nft_mode {
 
 enum {
 	LEARNED_MAX = 32768,            /* addresses and ports that names have opened, at once */
+	LEARNED_EACH_MAX = 1024,        /* of them, of one name: its earliest go then */
 	LEARNED_PORTS_MAX = 512,        /* different ports and ranges of ports in a policy */
 };
 
@@ -97,6 +98,7 @@ int nft_print(const struct nft_rules *rules, FILE *out);
  * nothing when they are open for long enough already, so call it for cached answers too.  The same
  * address for several names stays open as long as one of them keeps it.
  * Flows that were accepted live on when an address is closed again.
+ * A name that opens more than LEARNED_EACH_MAX loses those that would end first.
  * What is learned is kept here: a later nft_install() puts all of it in again.
  * 0: all are in force.  -errno: some are not, refuse the answer.  -ENOSPC: LEARNED_MAX are open,
  * wait for some to expire; -EINVAL: not dns-strict, or ports that *rules did not name when they

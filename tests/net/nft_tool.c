@@ -17,7 +17,7 @@
 #include "netfilter/nflog.h"
 #include "netfilter/nft.h"
 
-enum { RANGES_MAX = 200000, PORTS_MAX = 64, LEARN_ITEMS_MAX = 64 };
+enum { RANGES_MAX = 200000, PORTS_MAX = 64, LEARN_ITEMS_MAX = 512 };
 
 static struct addr_range ranges_v4[RANGES_MAX], ranges_v6[RANGES_MAX];
 

@@ -82,6 +82,32 @@ static void addresses_that_share_a_chain_in_one_table_do_not_in_another(void **s
 	assert_true(again < shared / 100);
 }
 
+static void a_name_has_its_share_and_loses_what_ends_first(void **state)
+{
+	struct opened dropped[3], key;
+
+	(void)state;
+	for (uint32_t number = 0; number < LEARNED_EACH_MAX; number++)
+		claim(&table, "a.test", number, NOW_MS + 2 * MINUTE_MS - number);
+	claim(&table, "b.test", LEARNED_EACH_MAX - 1, NOW_MS + MINUTE_MS);
+	assert_int_equal(learned_beyond(&table, STR("a.test"), 0), 0);
+	assert_int_equal(learned_beyond(&table, STR("a.test"), 3), 3);
+	assert_int_equal(learned_beyond(&table, STR("b.test"), 3), 0);
+	assert_int_equal(learned_evict(&table, STR("a.test"), 3, NOW_MS, dropped), 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		key = numbered(LEARNED_EACH_MAX - 1 - i);
+		assert_true(addr_equal_ip(&dropped[i].addr, &key.addr));
+		assert_int_equal(learned_until(&table, &key), i == 0 ? NOW_MS + MINUTE_MS : 0);
+	}
+	assert_int_equal(learned_beyond(&table, STR("a.test"), 3), 0);
+	key = numbered(0);
+	assert_true(learned_has(&table, STR("a.test"), &key, NOW_MS));
+	assert_false(learned_has(&table, STR("b.test"), &key, NOW_MS));
+	assert_false(learned_has(&table, STR("a.test"), &key, NOW_MS + 2 * MINUTE_MS));
+	assert_int_equal(learned_keep(&table, NOW_MS + 2 * MINUTE_MS, NULL, NULL), 0);
+	assert_int_equal(learned_beyond(&table, STR("a.test"), LEARNED_EACH_MAX), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +116,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			addresses_that_share_a_chain_in_one_table_do_not_in_another, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(a_name_has_its_share_and_loses_what_ends_first,
+						setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
