@@ -20,7 +20,6 @@ enum {
 	RECORD_SETS = 1024,             /* a power of two */
 	RECORD_WAYS = 8,
 	RECORD_BYTES_MAX = 16 << 20,
-	RECORD_ADDRS_MAX = DNS_ADDRS_MAX,
 	RECORD_REFRESH_RETRY_MS = 3 * 1000,
 };
 

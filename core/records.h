@@ -24,13 +24,16 @@ enum {
 	RECORDS_GRACE_MS = 600 * 1000,  /* `recent` remembers so long after expiry */
 };
 
+enum { RECORD_ADDRS_MAX = DNS_ADDRS_MAX };     /* of addrs */
+
 /*
  * Immutable.  Good until the calling worker's next quiet point (the end of this turn of its loop):
  * copy what you keep.
  *
  * block is as the servers gave it, read strictly (dns_response_parse()): whether an address may be
  * handed out depends on the policy, so dns_records_vet() is for a copy of yours, and only needed
- * where addr_classify() or the policy objects to one of addrs.
+ * where addr_classify() or the policy objects to one of its addresses: those of addrs, and when
+ * addrs is full (RECORD_ADDRS_MAX) whatever else dns_records_next_addr() finds in block.
  */
 struct records {
 	bool failed;                    /* SERVFAIL to clients: block is NULL */
@@ -38,8 +41,9 @@ struct records {
 	bool shed;                      /* failed, because too much is being asked for */
 	uint16_t rcode;                 /* 0, 3; failed: what the last server said, else 2 */
 	const struct dns_records *block;        /* rcode 0 or 3, never cut */
-	uint16_t count;                 /* of addrs: all that block gives, of A, AAAA or hints */
-	const union addr *addrs;        /* distinct, port 0 */
+	uint16_t count;                 /* of addrs, at most RECORD_ADDRS_MAX */
+	const union addr *addrs;        /* what block gives in A, AAAA or hints, the first of them
+					 * when there are more hints: distinct, port 0 */
 	uint16_t recent_count;          /* of earlier answers, within the grace window */
 	const union addr *recent;
 	uint64_t learned_ms;            /* CLOCK_MONOTONIC, as loop->now_ms */

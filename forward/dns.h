@@ -172,6 +172,8 @@ enum dns_says dns_judge(struct dns_ask *ask, struct dns_outcome *outcome);
  * dns->vetted.  false: SERVFAIL, outcome says why. */
 bool dns_judge_answer(struct dns_ask *ask, const struct records *records,
 		      const struct dns_records **answer, struct dns_outcome *outcome);
+/* May this address be told to whoever asked?  dns_judge_answer() has left out what may not. */
+bool dns_may_tell(const struct dns_ask *ask, const struct dns_addr *addr);
 /* Does the policy list one of these addresses? */
 bool dns_has_listed(const struct records *records);
 

@@ -122,6 +122,26 @@ static bool keep(void *context, const struct dns_addr *addr)
 	return may_tell(context, &plain);
 }
 
+/* Hints are many more than records->addrs has room for: what is behind a full list counts too. */
+static bool all_may_be_told(const struct judging *judging, const struct records *records)
+{
+	struct dns_addr_walk walk = { 0 };
+	struct dns_addr addr;
+	union addr plain;
+
+	for (unsigned i = 0; i < records->count; i++)
+		if (!may_tell(judging, &records->addrs[i]))
+			return false;
+	if (records->count < RECORD_ADDRS_MAX)
+		return true;
+	while (dns_records_next_addr(records->block, &walk, &addr)) {
+		dns_addr_plain(&addr, &plain);
+		if (!may_tell(judging, &plain))
+			return false;
+	}
+	return true;
+}
+
 static struct judging judging_of(const struct dns_ask *ask)
 {
 	struct str name = dns_query_name(&ask->query);
@@ -151,7 +171,6 @@ bool dns_judge_answer(struct dns_ask *ask, const struct records *records,
 	struct judging judging = judging_of(ask);
 	const struct dns_records *block = records->block;
 	struct dns_records *vetted = &ask->dns->vetted;
-	bool good = true;
 
 	if (ask->dns->settings->hardening && block->type == DNS_TYPE_TXT &&
 	    txt_bytes(block) > TXT_MAX) {
@@ -160,14 +179,19 @@ bool dns_judge_answer(struct dns_ask *ask, const struct records *records,
 		return false;
 	}
 	*answer = block;
-	for (unsigned i = 0; i < records->count && good; i++)
-		good = may_tell(&judging, &records->addrs[i]);
-	if (good)
+	if (all_may_be_told(&judging, records))
 		return true;
 	memcpy(vetted, block, dns_records_size(block));
 	outcome->left_out = (uint16_t)dns_records_vet(vetted, keep, &judging);
 	*answer = vetted;
 	return true;
+}
+
+bool dns_may_tell(const struct dns_ask *ask, const struct dns_addr *addr)
+{
+	struct judging judging = judging_of(ask);
+
+	return keep(&judging, addr);
 }
 
 bool dns_has_listed(const struct records *records)

@@ -66,8 +66,10 @@ static bool add_items(struct dns_hold *hold, const struct policy_opens *opens,
 
 struct learning {
 	struct dns_hold *hold;
+	const struct dns_ask *ask;
 	struct policy_opens opens;
 	struct dns_age age;
+	unsigned addrs;
 };
 
 /* How long the client may use it. */
@@ -77,11 +79,15 @@ static uint32_t told_ttl(uint32_t ttl_s, struct dns_age age)
 	return ttl_s < age.max_s ? ttl_s : age.max_s;
 }
 
-/* For dns_records_vet(): an address that cannot be learned is not told. */
+/* For dns_records_vet(): an address that cannot be learned is not told.  Whether it may be told was
+ * judged before; what opens the kernel looks once more. */
 static bool learn_one(void *context, const struct dns_addr *addr)
 {
 	struct learning *learning = context;
 
+	if (learning->addrs == DNS_ADDRS_MAX || !dns_may_tell(learning->ask, addr))
+		return false;
+	learning->addrs++;
 	return add_items(learning->hold, &learning->opens, addr,
 			 told_ttl(addr->ttl_s, learning->age) + DNS_GRACE_S);
 }
@@ -89,7 +95,8 @@ static bool learn_one(void *context, const struct dns_addr *addr)
 bool dns_learn(struct dns_ask *ask, const struct dns_records *answer, struct dns_age age,
 		  struct dns_outcome *outcome)
 {
-	struct learning learning = { .hold = pool_take(&ask->dns->holds), .age = age };
+	struct learning learning = { .hold = pool_take(&ask->dns->holds), .ask = ask,
+				     .age = age };
 	struct dns_hold *hold = learning.hold;
 	struct loop *loop = dns_ask_loop(ask);
 	int err = -EAGAIN;

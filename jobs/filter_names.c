@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "core/metrics.h"
+#include "forward/dial.h"
 
 enum {
 	DNS_PORT_HIGH = 65053,          /* g0efilter's newest default */
@@ -125,12 +126,19 @@ int filter_names_open(struct running *running)
 	return 0;
 }
 
+struct judging { const struct policy *policy; bool private_answers; };
+
 /* Does this policy open that, or more? */
-static bool still_opens(void *context, struct str name, const struct learned_ports *ports)
+static bool still_opens(void *context, struct str name, const union addr *addr,
+			const struct learned_ports *ports)
 {
+	const struct judging *judging = context;
+	bool has_dot = memchr(name.at, '.', name.len) != NULL;
 	struct policy_opens opens;
 
-	if (!policy_opens(context, name, &opens))
+	/* A private address may have been told only because it was listed by itself. */
+	if (!policy_opens(judging->policy, name, &opens) ||
+	    !dial_may_reach(addr, has_dot, judging->policy, judging->private_answers))
 		return false;
 	for (unsigned i = 0; i < opens.count && !opens.all; i++)
 		if (opens.ports[i].protocol == ports->protocol &&
@@ -140,22 +148,24 @@ static bool still_opens(void *context, struct str name, const struct learned_por
 	return opens.all;
 }
 
-static bool is_outdated(const struct learn *learn)
+static bool is_outdated(const struct running *running, const struct learn *learn)
 {
+	struct judging judging = { policy_current(), running->settings.private_answers };
+
 	for (unsigned i = 0; i < learn->count; i++) {
 		const struct learn_item *item = &learn->items[i];
 		const struct learned_ports ports = {
 			.protocol = item->protocol, .range = { item->first_port, item->last_port },
 		};
 
-		if (!still_opens((void *)(uintptr_t)policy_current(), learn->name, &ports))
+		if (!still_opens(&judging, learn->name, &item->addr, &ports))
 			return true;
 	}
 	return false;
 }
 
 /* A worker may have judged by a policy that a reload has replaced since. */
-static struct learn *without_outdated(struct learn *list)
+static struct learn *without_outdated(const struct running *running, struct learn *list)
 {
 	struct learn *good = NULL, **end = &good;
 
@@ -164,7 +174,7 @@ static struct learn *without_outdated(struct learn *list)
 
 		list = learn->next;
 		learn->next = NULL;
-		if (is_outdated(learn)) {
+		if (is_outdated(running, learn)) {
 			learn_complete(learn, -ESTALE);
 			continue;
 		}
@@ -217,7 +227,7 @@ static void on_learns(struct watch *watch)
 {
 	static struct learned items[LEARNED_AT_ONCE];
 	struct running *running = container_of(watch, struct running, learns);
-	struct learn *list = without_outdated(learn_take());
+	struct learn *list = without_outdated(running, learn_take());
 
 	while (list) {
 		struct learn *last = list, *rest;
@@ -358,6 +368,8 @@ int filter_names_rules(struct running *running, const struct policy *policy)
 
 bool filter_names_forget(struct running *running, const struct policy *policy)
 {
+	struct judging judging = { policy, running->settings.private_answers };
+
 	return running->rules.mode == NFT_DNS_STRICT &&
-	       nft_forget(running->nft, still_opens, (void *)(uintptr_t)policy) > 0;
+	       nft_forget(running->nft, still_opens, &judging) > 0;
 }

@@ -4,7 +4,9 @@
  * deleted and added in the same transaction, and no packet sees it closed.  Its time may run out
  * just then: what we believe to be there may be gone, or the other way round, by milliseconds.
  * The kernel refuses a transaction that deletes what is not there, and one that may not find what
- * it adds; then everything is made to be there first. */
+ * it adds; then everything is made to be there first.
+ *
+ * A name that has used up its share loses its earliest addresses in the same transaction. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +26,13 @@ enum {
 	SLACK_MS = 1000,                /* and a second: not at every answer */
 };
 
-/* What a batch asks the kernel for. */
+/* What a batch asks the kernel for; left_ms is 0 when it is to be closed. */
 struct request { struct opened element; bool is_open; };
 
 struct work {
 	struct request *requests;
-	size_t count, size, claims;     /* claims: how many may be new */
+	size_t count, size, claims;     /* claims: how many are new */
+	bool evicted;                   /* the table has lost some that the kernel still has */
 	uint64_t now_ms;
 };
 
@@ -81,20 +84,85 @@ static int work_add(struct work *work, const struct opened *element, bool is_ope
 	return 0;
 }
 
+static int check_item(const struct learned_table *table, const struct learned *item)
+{
+	int family = item->addr.sa.sa_family;
+
+	if ((family != AF_INET && family != AF_INET6) || item->for_s == 0 ||
+	    item->name.len > CLAIM_NAME_MAX)
+		return -EINVAL;
+	return learned_check_ports(table, &item->ports);
+}
+
+/* What is new in an item, for its name. */
+static size_t count_new(const struct work *work, const struct learned_table *table,
+			const struct learned *item)
+{
+	struct learned_ports rest = ports_of(item), piece;
+	size_t count = 0;
+
+	while (learned_piece(table, &rest, &piece)) {
+		struct opened element = key_of(item, &piece);
+
+		count += !learned_has(table, item->name, &element, work->now_ms);
+	}
+	return count;
+}
+
+static int evict(struct work *work, struct learned_table *table, struct str name, size_t count)
+{
+	struct opened *dropped = calloc(count, sizeof(*dropped));
+	int err = dropped ? 0 : -ENOMEM;
+
+	count = dropped ? learned_evict(table, name, count, work->now_ms, dropped) : 0;
+	work->evicted |= count > 0;
+	for (size_t i = 0; err == 0 && i < count; i++)
+		if (dropped[i].left_ms > 0)
+			err = work_add(work, &dropped[i], true);
+	free(dropped);
+	return err;
+}
+
+/* Before anything else: what another item finds open must not be closed after it.  What goes here
+ * and is in an item as well comes back beyond the share; the next new address makes up for it. */
+static int make_shares(struct work *work, struct learned_table *table, const struct learned *items,
+		       size_t count)
+{
+	int err = 0;
+
+	for (size_t i = 0, more = 0; err == 0 && i < count; i++) {
+		bool last = i + 1 == count || !str_equal(items[i].name, items[i + 1].name);
+		size_t beyond;
+
+		more += count_new(work, table, &items[i]);
+		if (!last)
+			continue;
+		beyond = more > 0 ? learned_beyond(table, items[i].name, more) : 0;
+		if (beyond > 0)
+			err = evict(work, table, items[i].name, beyond);
+		more = 0;
+	}
+	/* Other names may keep them, and not as long. */
+	for (size_t i = 0; i < work->count; i++) {
+		struct opened *element = &work->requests[i].element;
+		uint64_t until = learned_until(table, element);
+
+		element->left_ms = until > work->now_ms ? until - work->now_ms : 0;
+	}
+	return err;
+}
+
 static int work_item(struct work *work, const struct learned_table *table,
 		     const struct learned *item)
 {
 	struct learned_ports rest = ports_of(item), piece;
-	int family = item->addr.sa.sa_family, err = learned_check_ports(table, &item->ports);
+	int err = 0;
 
-	if (err < 0 || (family != AF_INET && family != AF_INET6) || item->for_s == 0 ||
-	    item->name.len > CLAIM_NAME_MAX)
-		return -EINVAL;
+	work->claims += count_new(work, table, item);
 	while (err == 0 && learned_piece(table, &rest, &piece)) {
 		struct opened element = key_of(item, &piece);
 		uint64_t until = learned_until(table, &element);
 
-		work->claims++;
 		element.left_ms = given_ms(item);
 		if (until < work->now_ms + wanted_ms(item))
 			err = work_add(work, &element, until > work->now_ms);
@@ -125,15 +193,21 @@ static void work_sort(struct work *work)
 	for (size_t i = 0; i < work->count; i++) {
 		if (kept == 0 || compare_requests(&requests[kept - 1], &requests[i]) != 0)
 			requests[kept++] = requests[i];
-		else if (requests[kept - 1].element.left_ms < requests[i].element.left_ms)
+		if (requests[kept - 1].element.left_ms < requests[i].element.left_ms)
 			requests[kept - 1].element.left_ms = requests[i].element.left_ms;
+		requests[kept - 1].is_open |= requests[i].is_open;
 	}
 	work->count = kept;
 }
 
 /* ---- transactions ---- */
 
-enum pick { ALL, OPEN };
+enum pick { ALL, OPEN, LASTING };
+
+static bool is_picked(const struct request *request, enum pick pick)
+{
+	return pick == ALL || (pick == OPEN ? request->is_open : request->element.left_ms > 0);
+}
 
 /* Add or delete those requests, one set after another. */
 static int put(struct nft *nft, struct batch *batch, const struct work *work, struct opened *room,
@@ -146,9 +220,14 @@ static int put(struct nft *nft, struct batch *batch, const struct work *work, st
 		struct set set = { .name = nft->learned_sets[i], .kind = opened_kinds[i],
 				   .learned = true, .opened = room };
 
-		for (; at < work->count && opened_set(&work->requests[at].element) == i; at++)
-			if (pick == ALL || work->requests[at].is_open)
-				room[set.count++] = work->requests[at].element;
+		for (; at < work->count && opened_set(&work->requests[at].element) == i; at++) {
+			if (!is_picked(&work->requests[at], pick))
+				continue;
+			room[set.count] = work->requests[at].element;
+			if (room[set.count].left_ms == 0)
+				room[set.count].left_ms = SLACK_MS;     /* to be deleted */
+			set.count++;
+		}
 		for (size_t from = 0; err == 0 && from < set.count; )
 			err = set_change(&set, NFT_TABLE, type, flags, &from, batch);
 	}
@@ -164,7 +243,7 @@ static int commit(struct nft *nft, const struct work *work, struct opened *room,
 	if (err == 0 && !add_only)
 		err = put(nft, &batch, work, room, OPEN, NFT_MSG_DELSETELEM, 0);
 	if (err == 0)
-		err = put(nft, &batch, work, room, ALL, NFT_MSG_NEWSETELEM,
+		err = put(nft, &batch, work, room, add_only ? ALL : LASTING, NFT_MSG_NEWSETELEM,
 			  NLM_F_CREATE | exclusive);
 	err = transaction_end(nft, &batch, err);
 	if (err == 0)
@@ -246,9 +325,13 @@ int nft_learn(struct nft *nft, const struct learned *items, size_t count)
 	if (!nft->learned_sets[0])
 		return nft_fail(nft, -EINVAL, "nothing is learned in this mode");
 	for (size_t i = 0; err == 0 && i < count; i++)
-		err = work_item(&work, &nft->learned, &items[i]);
+		err = check_item(&nft->learned, &items[i]);
 	if (err == -EINVAL)
 		nft_fail(nft, err, "not an address, or ports that no entry names");
+	if (err == 0)
+		err = make_shares(&work, &nft->learned, items, count);
+	for (size_t i = 0; err == 0 && i < count; i++)
+		err = work_item(&work, &nft->learned, &items[i]);
 	if (err == 0 && !learned_has_room(&nft->learned, work.claims, work.now_ms))
 		err = nft_fail(nft, -ENOSPC, "too many addresses are open for names already");
 	if (err == 0)
@@ -256,7 +339,7 @@ int nft_learn(struct nft *nft, const struct learned *items, size_t count)
 	for (size_t i = 0; err == 0 && i < count; i++)
 		note(&nft->learned, &items[i], work.now_ms);
 	free(work.requests);
-	return err;
+	return err < 0 && work.evicted ? -ESTALE : err; /* what they lost is to be closed */
 }
 
 size_t nft_forget(struct nft *nft, learned_keep_fn *keep, void *context)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { SWEEP_MS = 1000 };               /* a full table is not swept more often */
 
@@ -13,39 +14,34 @@ int learned_init(struct learned_table *table)
 	*table = (struct learned_table){ 0 };
 	table->claims = calloc(LEARNED_MAX, sizeof(*table->claims));
 	table->chains = calloc(CLAIM_CHAINS, sizeof(*table->chains));
-	return table->claims && table->chains ? 0 : -ENOMEM;
+	table->shares = calloc(CLAIM_SHARES, sizeof(*table->shares));
+	if (!table->claims || !table->chains || !table->shares)
+		return -ENOMEM;
+	return getrandom(&table->key, sizeof(table->key), 0) == sizeof(table->key) ? 0 : -EIO;
 }
 
 void learned_finish(struct learned_table *table)
 {
 	free(table->claims);
 	free(table->chains);
+	free(table->shares);
 	*table = (struct learned_table){ 0 };
 }
 
 /* ---- claims ---- */
 
-/* FNV-1a.  Whoever makes chains long owns the names that are listed, and makes them no longer than
- * the table. */
-static uint32_t hash_bytes(uint32_t hash, const void *data, size_t len)
-{
-	const uint8_t *bytes = data;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * 0x01000193;
-	return hash;
-}
-
 static uint32_t *chain_of(const struct learned_table *table, const union addr *addr,
 			  const struct learned_ports *ports)
 {
-	uint32_t hash = addr->sa.sa_family == AF_INET
-		? hash_bytes(0x811c9dc5, &addr->v4.sin_addr, 4)
-		: hash_bytes(0x811c9dc5, &addr->v6.sin6_addr, 16);
+	uint8_t bytes[16 + 1 + sizeof(ports->range)] = { 0 };
 
-	hash = hash_bytes(hash, &ports->protocol, sizeof(ports->protocol));
-	hash = hash_bytes(hash, &ports->range, sizeof(ports->range));
-	return &table->chains[(hash ^ hash >> 16) % CLAIM_CHAINS];
+	if (addr->sa.sa_family == AF_INET)
+		memcpy(bytes, &addr->v4.sin_addr, 4);
+	else
+		memcpy(bytes, &addr->v6.sin6_addr, 16);
+	bytes[16] = ports->protocol;
+	memcpy(bytes + 17, &ports->range, sizeof(ports->range));
+	return &table->chains[siphash(&table->key, bytes, sizeof(bytes)) % CLAIM_CHAINS];
 }
 
 static bool is_same(const struct claim *claim, const union addr *addr,
@@ -72,6 +68,26 @@ uint64_t learned_until(const struct learned_table *table, const struct opened *k
 	return until;
 }
 
+static uint32_t share_of(const struct learned_table *table, struct str name)
+{
+	return (uint32_t)(siphash(&table->key, name.at, name.len) % CLAIM_SHARES);
+}
+
+static bool is_of(const struct claim *claim, struct str name)
+{
+	return claim->name_len == name.len && memcmp(claim->name, name.at, name.len) == 0;
+}
+
+bool learned_has(const struct learned_table *table, struct str name, const struct opened *key,
+		 uint64_t now_ms)
+{
+	for (const struct claim *claim = claim_at(table, *chain_of(table, &key->addr, &key->ports));
+	     claim; claim = claim_at(table, claim->next))
+		if (is_same(claim, &key->addr, &key->ports) && is_of(claim, name))
+			return claim->until_ms > now_ms;
+	return false;
+}
+
 static struct claim *claim_take(struct learned_table *table)
 {
 	struct claim *claim = claim_at(table, table->free);
@@ -94,6 +110,7 @@ static void claim_drop(struct learned_table *table, struct claim *claim)
 	while (*link != place)
 		link = &table->claims[*link - 1].next;
 	*link = claim->next;
+	table->shares[claim->share]--;
 	claim->used = 0;
 	claim->next = table->free;
 	table->free = place;
@@ -110,6 +127,8 @@ static void claim_add(struct learned_table *table, struct str name, const union 
 	addr_set_port(&claim->addr, 0);
 	claim->ports = *ports;
 	claim->until_ms = until_ms;
+	claim->share = share_of(table, name);
+	table->shares[claim->share]++;
 	claim->name_len = (uint8_t)name.len;
 	memcpy(claim->name, name.at, name.len);
 	claim->next = *chain;
@@ -126,7 +145,7 @@ void learned_claim(struct learned_table *table, struct str name, const struct op
 	     claim; claim = claim_at(table, claim->next)) {
 		if (!is_same(claim, &key->addr, &key->ports))
 			continue;
-		if (claim->name_len == name.len && memcmp(claim->name, name.at, name.len) == 0) {
+		if (is_of(claim, name)) {
 			if (claim->until_ms < until_ms)
 				claim->until_ms = until_ms;
 			return;
@@ -153,12 +172,57 @@ size_t learned_keep(struct learned_table *table, uint64_t now_ms, learned_keep_f
 		struct str name = { claim->name, claim->name_len };
 		bool ended = claim->until_ms <= now_ms;
 
-		if (!claim->used || (!ended && (!keep || keep(context, name, &claim->ports))))
+		if (!claim->used)
+			continue;
+		if (!ended && (!keep || keep(context, name, &claim->addr, &claim->ports)))
 			continue;
 		claim_drop(table, claim);
 		forgotten += !ended;
 	}
 	return forgotten;
+}
+
+size_t learned_beyond(const struct learned_table *table, struct str name, size_t more)
+{
+	size_t claims = table->shares[share_of(table, name)] + more;
+
+	return claims > LEARNED_EACH_MAX ? claims - LEARNED_EACH_MAX : 0;
+}
+
+static int compare_ends(const void *a, const void *b)
+{
+	const struct claim *x = *(struct claim *const *)a, *y = *(struct claim *const *)b;
+
+	return x->until_ms < y->until_ms ? -1 : x->until_ms > y->until_ms;
+}
+
+size_t learned_evict(struct learned_table *table, struct str name, size_t count, uint64_t now_ms,
+		     struct opened *dropped)
+{
+	uint32_t share = share_of(table, name);
+	struct claim **claims = calloc(table->shares[share] + 1u, sizeof(struct claim *));
+	size_t found = 0;
+
+	for (size_t i = 0; claims && i < table->high; i++) {
+		struct claim *claim = &table->claims[i];
+
+		if (claim->used && claim->share == share && is_of(claim, name))
+			claims[found++] = claim;
+	}
+	if (found > 0)
+		qsort(claims, found, sizeof(struct claim *), compare_ends);
+	count = count < found ? count : found;
+	for (size_t i = 0; i < count; i++) {
+		struct claim *claim = claims[i];
+
+		dropped[i] = (struct opened){
+			.addr = claim->addr, .ports = claim->ports,
+			.left_ms = claim->until_ms > now_ms ? claim->until_ms - now_ms : 0,
+		};
+		claim_drop(table, claim);
+	}
+	free(claims);
+	return count;
 }
 
 bool learned_has_room(struct learned_table *table, size_t claims, uint64_t now_ms)

@@ -31,6 +31,7 @@ enum nft_mode {
 
 enum {
 	LEARNED_MAX = 32768,            /* addresses and ports that names have opened, at once */
+	LEARNED_EACH_MAX = 1024,        /* of them, of one name: its earliest go then */
 	LEARNED_PORTS_MAX = 512,        /* different ports and ranges of ports in a policy */
 };
 
@@ -97,15 +98,18 @@ int nft_print(const struct nft_rules *rules, FILE *out);
  * nothing when they are open for long enough already, so call it for cached answers too.  The same
  * address for several names stays open as long as one of them keeps it.
  * Flows that were accepted live on when an address is closed again.
+ * A name that opens more than LEARNED_EACH_MAX loses those that would end first.
  * What is learned is kept here: a later nft_install() puts all of it in again.
  * 0: all are in force.  -errno: some are not, refuse the answer.  -ENOSPC: LEARNED_MAX are open,
  * wait for some to expire; -EINVAL: not dns-strict, or ports that *rules did not name when they
  * were installed; -ESTALE: the table is not as we left it, nft_install() it. */
 int nft_learn(struct nft *nft, const struct learned *items, size_t count);
 /* Forget what keep() says no to, and what has expired.  After a change of the policy: keep() asks
- * the new policy whether that name still opens those ports, protocol 0: all.  Returns how many were
- * forgotten that are still open: they are closed by the next nft_install(), which is due then. */
-typedef bool learned_keep_fn(void *context, struct str name, const struct learned_ports *ports);
+ * the new policy whether that name still opens those ports of that address, protocol 0: all.
+ * Returns how many were forgotten that are still open: they are closed by the next nft_install(),
+ * which is due then. */
+typedef bool learned_keep_fn(void *context, struct str name, const union addr *addr,
+			     const struct learned_ports *ports);
 size_t nft_forget(struct nft *nft, learned_keep_fn *keep, void *context);
 /* How many are open. */
 size_t nft_learned_count(const struct nft *nft);

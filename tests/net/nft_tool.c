@@ -17,7 +17,7 @@
 #include "netfilter/nflog.h"
 #include "netfilter/nft.h"
 
-enum { RANGES_MAX = 200000, PORTS_MAX = 64, LEARN_ITEMS_MAX = 64 };
+enum { RANGES_MAX = 200000, PORTS_MAX = 64, LEARN_ITEMS_MAX = 512 };
 
 static struct addr_range ranges_v4[RANGES_MAX], ranges_v6[RANGES_MAX];
 
@@ -170,8 +170,10 @@ static int learn_many(struct nft *nft, unsigned count)
 	return err;
 }
 
-static bool is_kept(void *context, struct str name, const struct learned_ports *opens)
+static bool is_kept(void *context, struct str name, const union addr *addr,
+		    const struct learned_ports *opens)
 {
+	(void)addr;
 	(void)opens;
 	return str_equal(name, str_of(context));
 }

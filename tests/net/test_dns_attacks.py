@@ -397,6 +397,26 @@ def test_hints_of_https_records_are_vetted_and_opened_and_ech_is_gone(net, dns):
     assert net.client.tcp("93.184.216.34", 9999) == "OK"
 
 
+@MODES
+def test_hints_behind_any_number_of_good_ones_are_vetted_too(net, dns, mode):
+    """More than the resolver keeps in its list of a name's addresses."""
+    good = [f"93.184.{number // 250}.{number % 250 + 1}" for number in range(70)]
+    inside = "169.254.169.254", GATEWAY, "127.0.0.1"
+
+    def raw(wire):
+        return reply(wire, https_record((4, b"".join(map(socket.inet_aton, (*good, *inside))))))
+    net.internet.dns.set("hints.test", raw=raw)
+    start(net, mode, ["hints.test"], env={"PRIVATE_ANSWERS": "deny"})
+    [answer] = dns.ask("hints.test", "HTTPS", tcp=True).answers
+    for addr in inside:
+        assert socket.inet_aton(addr) not in answer.data, addr
+    told = {addr for addr in good if socket.inet_aton(addr) in answer.data}
+    assert set(good[:64]) <= told
+    if mode == "dns-strict":            # what is told is open, and no more than 64 are
+        assert net.learned() == told == set(good[:64])
+        assert net.client.tcp(GATEWAY, 22) == "REFUSED"
+
+
 # D11: over TCP each message is judged by itself
 
 @MODES

@@ -9,12 +9,13 @@ import time
 import pytest
 
 from dnsstub import DnsClient, question
-from internet import ATTACKER, ATTACKER6, ORIGIN, ORIGIN6
+from internet import ATTACKER, ATTACKER6, GATEWAY, ORIGIN, ORIGIN6
 from ringfence import until
 
 STRICT = {"FILTER_MODE": "dns-strict"}
 MANY = {"DNS_RATE_QPS": 100000, "DNS_RATE_BURST": 100000, "DNS_WILDCARD_QPS": 0}
 CLOSED = "REFUSED", "UNREACHABLE"
+PUBLIC = "93.184.216.34"                # the others' addresses are for documentation, so private
 GRACE = 600                             # README: addresses stay open so long after their TTL
 
 # A client as they are: getaddrinfo(), each address in turn. The server speaks first, as SSH's does.
@@ -179,6 +180,21 @@ def test_names_of_one_address_keep_it_open_for_each_other(net, dns):
     assert net.client.tcp(ORIGIN, 22) == "OK"
     net.reload(domains=["three.test"])
     assert net.client.tcp(ORIGIN, 22) in CLOSED
+
+
+@pytest.mark.parametrize("ports", ["", ":22"])
+def test_a_private_address_closes_when_it_is_taken_off_the_list_and_its_name_is_not(
+        net, dns, ports):
+    net.internet.dns.set("inside.test", GATEWAY, PUBLIC)
+    names = [f"inside.test{ports}"]
+    net.start(domains=names, ips=[GATEWAY], env={**STRICT, "PRIVATE_ANSWERS": "deny"})
+    assert set(dns.ask("inside.test").addrs) == {GATEWAY, PUBLIC}
+    assert len(net.learned()) == 2
+    net.reload(domains=names)
+    [left] = net.learned()
+    assert left.split()[0] == PUBLIC
+    assert net.client.tcp(GATEWAY, 22) in CLOSED and net.client.tcp(PUBLIC, 22) == "OK"
+    assert dns.ask("inside.test").addrs == [PUBLIC]
 
 
 def test_nothing_is_open_that_an_earlier_ringfence_opened(net, dns):

@@ -13,6 +13,7 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 STRICT = "mode=dns-strict", "dns=53", "ports=tcp/22,udp/100-200,udp/150-300,tcp/853,tcp/1-65535"
 MOST = 32768                            # LEARNED_MAX
+EACH = 1024                             # LEARNED_EACH_MAX
 
 
 def learn(name="a.test", address=LISTED[V4], ports="all", seconds=60):
@@ -176,6 +177,53 @@ def test_a_full_table_refuses_and_has_room_again_when_time_has_passed(net):
     held.go_on()
     assert re.match("error No space left on device: too many", held.rest()[-1])
     assert LISTED[V4] not in net.elements("learned_v4")
+
+
+def test_what_is_open_is_renewed_in_a_full_table(net):
+    held = net.held(*STRICT, "install", f"learn_many={MOST}", "wait",
+                    learn("n7.test", "11.0.0.7", seconds=600), "verify", "wait")
+    assert [held.line(), held.line()] == ["install 0", "learn_many 0"]
+    held.go_on()
+    assert [held.line() for _ in range(3)] == ["wait 0", "learn 0", "verify 1"]
+    assert net.elements("learned_v4")["11.0.0.7"][1] >= 600
+
+
+def of_one_name(numbers, seconds, ports="all"):
+    return "learn=" + ",".join(
+        learn("a.test", f"10.99.{number // 250}.{number % 250}", ports, seconds)
+        .removeprefix("learn=") for number in numbers)
+
+
+def test_a_name_with_ever_new_addresses_loses_its_earliest_and_takes_no_others_room(net):
+    held = net.held(
+        *STRICT, "install", learn("b.test", "10.99.0.3", seconds=60), learn("b.test"),
+        of_one_name(range(400), 120), of_one_name(range(400, 800), 180),
+        of_one_name(range(800, EACH), 240), "learned", "verify", "wait",
+        of_one_name([*range(5), *range(EACH, EACH + 300)], 300),
+        of_one_name([EACH + 300], 300), "learned", "verify", "wait")
+    assert [held.line() for _ in range(8)] == ["install 0", *["learn 0"] * 5,
+                                               f"learned {EACH + 1}", "verify 1"]
+    held.go_on()
+    assert [held.line() for _ in range(5)] == ["wait 0", "learn 0", "learn 0",
+                                               f"learned {EACH + 1}", "verify 1"]
+    opened = set(net.elements("learned_v4")) - {LISTED[V4]}
+    first = {f"10.99.{number // 250}.{number % 250}" for number in range(300)}
+    assert len(opened) == EACH and LISTED[V4] in net.elements("learned_v4")
+    assert {f"10.99.0.{number}" for number in range(5)} <= opened
+    assert len(opened & first) == 5
+
+
+def test_an_address_that_a_name_loses_stays_open_for_another_and_only_as_long(net):
+    held = net.held(
+        *STRICT, "install", of_one_name(range(400), 600, "tcp/22"),
+        of_one_name(range(400, 800), 1200), of_one_name(range(800, EACH), 1200),
+        learn("b.test", "10.99.0.3", "tcp/22", 60),
+        of_one_name(range(EACH, EACH + 400), 1200), "verify", "learned", "wait")
+    assert [held.line() for _ in range(8)] == ["install 0", *["learn 0"] * 5, "verify 1",
+                                               f"learned {EACH + 1}"]
+    ports = net.elements("learned_ports_v4")
+    assert set(ports) == {"10.99.0.3 tcp 22"}
+    assert ports["10.99.0.3 tcp 22"][1] <= 70
 
 
 def test_what_has_ended_makes_room(net):
