@@ -78,6 +78,7 @@ enum try_end {
 	TRY_GARBLED,                    /* an answer, but not well formed */
 	TRY_REFUSED,                    /* the server or the network does not want it */
 	TRY_CLOSED,                     /* a connection that worked was closed: try again */
+	TRY_UNSENT,                     /* we had no room or no memory for it: again in a moment */
 };
 
 void try_join(struct try *try, struct try **list);
