@@ -68,6 +68,7 @@ struct try {
 	struct server *server;
 	uint64_t sent_ms;
 	bool edns, lower, written;
+	bool in_company;                /* written while the stream had others */
 	struct dns_question question;
 	uint16_t len;                   /* of the message, which begins at wire[2] */
 	uint8_t wire[2 + DNS_QUESTION_MAX];     /* behind its length, as TCP wants it */
