@@ -10,6 +10,7 @@
 enum {
 	DOUBLED_MAX = 3,                /* times that a try's time is doubled */
 	CASE_WAIT_MS = 50,              /* for the right one, behind an answer in another case */
+	UNSENT_WAIT_MS = 50,            /* until there may be room again */
 	PROBE_MS = 1000,
 	CLOSED_MAX = ASK_TRIES_MAX / 2, /* tries, then a closed connection is an answer too */
 	DRAWS_MAX = 16,                 /* of an id that no other try at the same place has */
@@ -416,6 +417,11 @@ void try_ended(struct try *try, enum try_end end)
 		return;
 	if (end == TRY_CLOSED && ask->tried < CLOSED_MAX &&
 	    ask_same(ask, server, by_stream ? BY_STREAM : 0))
+		return;
+	/* No fault of the server's, so it may be asked again when its turn comes round. */
+	if (end == TRY_UNSENT && (was_newest || !is_waiting(ask)))
+		timer_set(ask, UNSENT_WAIT_MS);
+	if (end == TRY_UNSENT)
 		return;
 	if (end == TRY_HEARD && !heard->cut)
 		ask->rcode = heard->rcode;

@@ -68,6 +68,7 @@ struct try {
 	struct server *server;
 	uint64_t sent_ms;
 	bool edns, lower, written;
+	bool in_company;                /* written while the stream had others */
 	struct dns_question question;
 	uint16_t len;                   /* of the message, which begins at wire[2] */
 	uint8_t wire[2 + DNS_QUESTION_MAX];     /* behind its length, as TCP wants it */
@@ -78,6 +79,7 @@ enum try_end {
 	TRY_GARBLED,                    /* an answer, but not well formed */
 	TRY_REFUSED,                    /* the server or the network does not want it */
 	TRY_CLOSED,                     /* a connection that worked was closed: try again */
+	TRY_UNSENT,                     /* we had no room or no memory for it: again in a moment */
 };
 
 void try_join(struct try *try, struct try **list);

@@ -32,6 +32,8 @@ struct stream {
 	enum stream_state state;
 	int fd;
 	bool at_end;
+	bool closed_by_server;          /* at_end, and nothing was wrong */
+	bool takes_many;                /* has answered two questions that were there at once */
 	uint64_t heard_ms;
 	struct try *tries;
 	struct tls_client *tls;         /* NULL: TCP */
@@ -59,6 +61,15 @@ static unsigned written(const struct stream *stream)
 	return count;
 }
 
+static bool has_written(const struct stream *stream)
+{
+	const struct try *try = stream->tries;
+
+	while (try && !try->written)
+		try = try->next;
+	return try != NULL;
+}
+
 static void stream_free(struct owner *owner)
 {
 	struct stream *stream = container_of(owner, struct stream, owner);
@@ -72,17 +83,23 @@ static void stream_free(struct owner *owner)
 	owner_release(&resolver->owner);
 }
 
+/* The server knows nothing of it yet, so it goes to the next connection as it is.  0 or -errno. */
+static int try_move(struct stream *stream, struct try *try)
+{
+	if (stream->resolver->closed)
+		return -ECANCELED;
+	try->sent_ms = loop_of(stream)->now_ms;
+	return stream_try(stream->resolver, try);
+}
+
 /* Takes no more questions; those it has are told.  Frees nothing yet. */
 static void stream_close(struct stream *stream)
 {
 	struct try *tries = stream->tries, *try;
-	/* What it had sent may be lost with the connection, so it need not have been heard. */
 	bool was_ready = stream->state == STREAM_READY;
 
 	if (stream->owner.closing)
 		return;
-	if (was_ready && written(stream) > 1)
-		atomic_store_explicit(&stream->server->one_by_one, true, memory_order_relaxed);
 	*stream->link = stream->next;
 	if (stream->next)
 		stream->next->link = stream->link;
@@ -94,8 +111,25 @@ static void stream_close(struct stream *stream)
 		tries->link = &tries;
 	while ((try = tries)) {
 		try_leave(try);
-		try_ended(try, was_ready ? TRY_CLOSED : TRY_REFUSED);
+		if (!was_ready || try->written || try_move(stream, try) < 0)
+			try_ended(try, was_ready ? TRY_CLOSED : TRY_REFUSED);
 	}
+}
+
+/* By the server, not by us. */
+static void stream_closed(struct stream *stream)
+{
+	/* What it had sent may be lost with the connection, so it need not have been heard. */
+	if (!stream->owner.closing && stream->state == STREAM_READY && !stream->takes_many &&
+	    written(stream) > 1)
+		server_closed_early(stream->server, loop_of(stream)->now_ms);
+	stream_close(stream);
+}
+
+/* Its way to say so when it has not read all that we sent. */
+static bool is_reset(int res)
+{
+	return res == -ECONNRESET || res == -EPIPE;
 }
 
 void streams_close(struct resolver *resolver)
@@ -120,21 +154,6 @@ static void sealed_send(struct stream *stream)
 	out_send(stream);
 }
 
-static void on_sent(struct op *op, int res, uint32_t flags)
-{
-	struct stream *stream = container_of(op, struct stream, send);
-
-	(void)flags;
-	if (res < 0)
-		return stream_close(stream);
-	memmove(stream->out, stream->out + res, stream->out_len - (size_t)res);
-	stream->out_len -= (size_t)res;
-	if (stream->tls)
-		sealed_send(stream);
-	else
-		out_send(stream);
-}
-
 /* 0 or -errno: no room. */
 static int try_write(struct stream *stream, struct try *try)
 {
@@ -143,6 +162,7 @@ static int try_write(struct stream *stream, struct try *try)
 	/* A TLS record adds less than a hundred bytes. */
 	if (len + 100 > room)
 		return -ENOBUFS;
+	try->in_company = has_written(stream);
 	try->written = true;
 	if (stream->tls) {
 		if (tls_client_write(stream->tls, try->wire, len) < 0)
@@ -166,13 +186,13 @@ static void timer_set(struct stream *stream)
 		timer_arm(&loop->timers, &stream->timer, loop->now_ms + wait_ms);
 }
 
-/* What waits for the connection, or for its turn.  0 or -errno. */
+/* What waits for the connection, for room or for its turn.  0 or -errno. */
 static int tries_write(struct stream *stream)
 {
-	bool one_by_one = atomic_load_explicit(&stream->server->one_by_one, memory_order_relaxed);
+	bool one_by_one = server_wants_one_by_one(stream->server, loop_of(stream)->now_ms);
 	int err = 0;
 
-	if (one_by_one && written(stream) > 0)
+	if (one_by_one && has_written(stream))
 		return 0;
 	for (struct try *try = stream->tries; try && err == 0; try = try->next) {
 		if (try->written)
@@ -181,7 +201,27 @@ static int tries_write(struct stream *stream)
 		if (one_by_one)
 			break;
 	}
-	return err;
+	/* What is in front is being sent, then there is room again. */
+	return err == -ENOBUFS ? 0 : err;
+}
+
+static void on_sent(struct op *op, int res, uint32_t flags)
+{
+	struct stream *stream = container_of(op, struct stream, send);
+
+	(void)flags;
+	if (is_reset(res))
+		return stream_closed(stream);
+	if (res < 0)
+		return stream_close(stream);
+	memmove(stream->out, stream->out + res, stream->out_len - (size_t)res);
+	stream->out_len -= (size_t)res;
+	if (stream->tls)
+		sealed_send(stream);
+	else
+		out_send(stream);
+	if (stream->state == STREAM_READY && tries_write(stream) < 0)
+		stream_close(stream);
 }
 
 static void become_ready(struct stream *stream)
@@ -212,9 +252,11 @@ static void message_in(struct stream *stream, const uint8_t *data, size_t len)
 	stream->heard_ms = loop_of(stream)->now_ms;
 	if (!try)
 		return;
+	if (try->in_company) {
+		stream->takes_many = true;
+		server_takes_many(stream->server);
+	}
 	timer_set(stream);
-	if (tries_write(stream) < 0)
-		stream_close(stream);
 	try_ended(try, end);
 }
 
@@ -273,6 +315,7 @@ static void unseal(struct stream *stream)
 	}
 	if (len == 0 || (len < 0 && len != -EAGAIN))
 		stream->at_end = true;
+	stream->closed_by_server = len == 0;
 	if (!stream->owner.closing)
 		sealed_send(stream);            /* TLS may have something to say by itself */
 }
@@ -285,7 +328,7 @@ static void on_received(struct op *op, int res, uint32_t flags)
 	if (res <= 0) {
 		if (stream->state == STREAM_SHAKING)
 			note_failure(stream);
-		return stream_close(stream);
+		return res == 0 || is_reset(res) ? stream_closed(stream) : stream_close(stream);
 	}
 	if (!stream->tls) {
 		stream->in_len += (size_t)res;
@@ -300,7 +343,9 @@ static void on_received(struct op *op, int res, uint32_t flags)
 	}
 	if (stream->owner.closing)
 		return;
-	if (stream->at_end)
+	if (stream->closed_by_server)
+		stream_closed(stream);
+	else if (stream->at_end || (stream->state == STREAM_READY && tries_write(stream) < 0))
 		stream_close(stream);
 	else
 		receive(stream);
@@ -427,11 +472,12 @@ void stream_forget(struct try *try)
 	uint64_t now_ms = loop_of(stream)->now_ms;
 
 	try_leave(try);
-	if (stream->state != STREAM_READY || stream->resolver->closed)
+	if (stream->owner.closing || stream->state != STREAM_READY || stream->resolver->closed)
 		return;
 	/* What became of a connection that says nothing, nobody knows: the next gets a new one. */
 	if (now_ms >= try->sent_ms + MUTE_MS && stream->heard_ms < try->sent_ms)
+		return stream_close(stream);
+	timer_set(stream);
+	if (tries_write(stream) < 0)            /* it may have been another's turn */
 		stream_close(stream);
-	else
-		timer_set(stream);
 }

@@ -275,6 +275,12 @@ static void on_received(struct op *op, int res, uint32_t flags)
 		try_ended(try, end);
 }
 
+/* Nothing that a server or the way to it could do about. */
+static bool is_our_own(int res)
+{
+	return res == -EAGAIN || res == -ENOBUFS || res == -ENOMEM;
+}
+
 static void on_sent(struct op *op, int res, uint32_t flags)
 {
 	struct try *try = container_of(op, struct try, send);
@@ -288,7 +294,7 @@ static void on_sent(struct op *op, int res, uint32_t flags)
 	port_leave(try);
 	port_retire(&resolver_of(op)->udp, try->port);
 	port_unused(resolver_of(op), try->port);
-	try_ended(try, TRY_REFUSED);
+	try_ended(try, is_our_own(res) ? TRY_UNSENT : TRY_REFUSED);
 }
 
 static bool has_id(const struct udp_port *port, uint16_t id)

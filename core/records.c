@@ -245,16 +245,16 @@ static bool is_onion(struct str name)
 		memcmp(name.at + name.len - onion.len, onion.at, onion.len) == 0);
 }
 
-static void answer_no_name(struct resolver *resolver, struct question *question)
+static void answer_no_name(struct question *question)
 {
-	struct dns_records *block = &resolver->heard;
+	struct dns_records block;       /* not resolver->heard, which may be in use further up */
 	uint8_t wire[DNS_NAME_MAX];
 
 	(void)dns_name_from_text(question->key.name, wire);
-	dns_records_init(block, wire, question->key.type, RECORDS_NONE_MAX_MS / 1000);
-	block->rcode = DNS_RCODE_NXDOMAIN;
+	dns_records_init(&block, wire, question->key.type, RECORDS_NONE_MAX_MS / 1000);
+	block.rcode = DNS_RCODE_NXDOMAIN;
 	question_answer(question, &(struct record_news){ .rcode = DNS_RCODE_NXDOMAIN,
-							 .block = block }, NULL);
+							 .block = &block }, NULL);
 }
 
 static void question_ask(struct resolver *resolver, struct question *question)
@@ -265,7 +265,7 @@ static void question_ask(struct resolver *resolver, struct question *question)
 			       .done = on_asked, .context = question };
 
 	if (is_onion(question->key.name))
-		return answer_no_name(resolver, question);
+		return answer_no_name(question);
 	if (resolver->asking >= ASKS_MAX) {
 		*resolver->queue_last = question;
 		resolver->queue_last = &question->queue_next;

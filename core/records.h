@@ -52,13 +52,19 @@ struct records {
 	const char *upstream;           /* who said so: "1.1.1.1:53"; "": nobody */
 };
 
+/* Another worker's clock, by which it was learned, may be a little ahead of ours. */
+static inline uint64_t records_age_ms(const struct records *records, uint64_t now_ms)
+{
+	return now_ms > records->learned_ms ? now_ms - records->learned_ms : 0;
+}
+
 /* For dns_answer_build(). */
 static inline struct dns_age records_age(const struct records *records, uint64_t now_ms)
 {
 	bool none = records->rcode != 0 || !records->block || records->block->count == 0;
 
 	return (struct dns_age){
-		.age_s = (uint32_t)((now_ms - records->learned_ms) / 1000),
+		.age_s = (uint32_t)(records_age_ms(records, now_ms) / 1000),
 		.max_s = (none ? RECORDS_NONE_MAX_MS : RECORDS_MAX_MS) / 1000,
 	};
 }

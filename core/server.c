@@ -3,7 +3,11 @@
 
 #include <stdio.h>
 
-enum { CASE_LOST_MAX = 3, CASE_DOUBTS_MAX = 16 };
+enum {
+	CASE_LOST_MAX = 3, CASE_DOUBTS_MAX = 16,
+	EARLY_CLOSES_MAX = 2,           /* an ask that meets them goes on */
+	ONE_BY_ONE_MS = 60 * 1000,
+};
 
 void servers_init(struct servers *servers, const struct upstreams *upstreams, unsigned first_index)
 {
@@ -102,4 +106,25 @@ void server_loses_case(struct server *server)
 {
 	if (server_takes_case(server))
 		atomic_fetch_add_explicit(&server->case_lost, 1, memory_order_relaxed);
+}
+
+bool server_wants_one_by_one(const struct server *server, uint64_t now_ms)
+{
+	return now_ms < atomic_load_explicit(&server->one_by_one_until_ms, memory_order_relaxed);
+}
+
+void server_closed_early(struct server *server, uint64_t now_ms)
+{
+	if (atomic_fetch_add_explicit(&server->early_closes, 1, memory_order_relaxed) + 1 >=
+	    EARLY_CLOSES_MAX)
+		atomic_store_explicit(&server->one_by_one_until_ms, now_ms + ONE_BY_ONE_MS,
+				      memory_order_relaxed);
+}
+
+void server_takes_many(struct server *server)
+{
+	if (atomic_load_explicit(&server->early_closes, memory_order_relaxed) == 0)
+		return;
+	atomic_store_explicit(&server->early_closes, 0, memory_order_relaxed);
+	atomic_store_explicit(&server->one_by_one_until_ms, 0, memory_order_relaxed);
 }

@@ -29,7 +29,8 @@ struct server {
 	_Atomic unsigned case_lost;     /* times it has not, and was asked in lower case instead */
 	_Atomic unsigned case_doubts;   /* answers in another case since it has last echoed one */
 	atomic_bool no_edns;            /* it answers without EDNS only */
-	atomic_bool one_by_one;         /* it closes connections that have more than a question */
+	_Atomic unsigned early_closes;  /* with questions left, since it has last answered two */
+	_Atomic uint64_t one_by_one_until_ms;
 };
 
 struct servers {
@@ -60,5 +61,14 @@ void server_keeps_case(struct server *server);
 bool server_may_lose_case(struct server *server);
 /* It was worth it. */
 void server_loses_case(struct server *server);
+
+/* Does it close connections that have more than a question?  After several in a row, for a while:
+ * one that is started anew closes them too, and one slow name must not delay all others long. */
+bool server_wants_one_by_one(const struct server *server, uint64_t now_ms);
+/* It has closed one that had more than a question, and had answered no two that were there at
+ * once. */
+void server_closed_early(struct server *server, uint64_t now_ms);
+/* It has answered two that were there at once. */
+void server_takes_many(struct server *server);
 
 #endif

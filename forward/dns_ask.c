@@ -238,7 +238,7 @@ static unsigned budget_of(const struct dns_ask *ask)
 /* Its time is not nearly over: no need to say that it is used. */
 static bool is_young(const struct records *records, uint64_t now_ms)
 {
-	return (now_ms - records->learned_ms) * 100 <
+	return records_age_ms(records, now_ms) * 100 <
 	       (records->fresh_until_ms - records->learned_ms) * REFRESH_PERCENT;
 }
 

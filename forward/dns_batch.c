@@ -1,6 +1,7 @@
 /* dns_batch.c - answers by UDP, sent together.
  * A train is of datagrams of one size but for the last, which may be shorter: an answer goes into
- * its client's train as long as it fits there, and begins another otherwise. */
+ * its client's train as long as it fits there, and begins another otherwise.  What is longer than
+ * a packet would be refused, as if the kernel knew no trains. */
 #include "forward/dns_batch.h"
 
 #include <errno.h>
@@ -62,6 +63,12 @@ static bool is_same_client(const union addr *a, const union addr *b)
 	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
 }
 
+static bool fits(const struct train *train, size_t len)
+{
+	return train->last_len == train->segment && len <= train->segment &&
+	       train->count * (size_t)train->segment + len <= TRAIN_BYTES_MAX;
+}
+
 /* The train that an answer of this length may join. */
 static struct train *train_for(struct dns_batch *batch, const union addr *to, size_t len)
 {
@@ -69,8 +76,7 @@ static struct train *train_for(struct dns_batch *batch, const union addr *to, si
 		struct train *train = &batch->trains[i];
 
 		if (is_same_client(&train->to, to))
-			return train->last_len == train->segment && len <= train->segment ? train :
-			       NULL;
+			return fits(train, len) ? train : NULL;
 	}
 	return NULL;
 }

@@ -165,7 +165,9 @@ static void go_on(struct dns_conn *conn)
 	if (conn->sent < conn->out_len && op_idle(&conn->tx)) {
 		op_send(&conn->tx, conn->fd, conn->out + conn->sent, conn->out_len - conn->sent,
 			on_sent);
-		arm(conn, DNS_QUIET_MS);
+		/* Once for all that is sent together: who takes it byte by byte gains nothing. */
+		if (conn->sent == 0)
+			arm(conn, DNS_QUIET_MS);
 	}
 	if (conn->eof && !whole && conn->asking == 0 && conn->out_len == 0)
 		return conn_close(conn);

@@ -1,5 +1,6 @@
 /* test_ask.c - what becomes of a question upstream: good servers, bad ones, none. */
 #include "core/ask_udp.h"
+#include "core/resolver_inside.h"
 #include "tests/unit/resolver_world.h"
 
 static bool always_good(const struct dns_asked *asked, struct dns_bytes *reply)
@@ -192,6 +193,48 @@ static void a_closed_first_server_is_passed_over_at_once(void **state)
 	assert_string_equal(waiter.addrs, "192.0.2.1 2001:db8::1");
 	world_end(&world);
 	close(fd);
+}
+
+/* Tell each try that is under way how its send ended, before the kernel does. */
+static void end_sends(struct world *world, int res)
+{
+	struct pool *tries = &world->resolver->tries;
+
+	for (uint32_t i = 0, count = tries->fresh; i < count; i++) {
+		struct try *try = pool_item(tries, i);
+
+		if (try->taken && try->ask && try->send.done)
+			try->send.done(&try->send, res, 0);
+	}
+}
+
+static void a_server_is_dead_when_the_way_to_it_is_not_when_we_have_no_room(void **state)
+{
+	static const struct { int res; bool dead; } ends[] = {
+		{ -EAGAIN, false }, { -ENOBUFS, false }, { -ENOMEM, false },
+		{ -ENETUNREACH, true }, { -EPERM, true },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(ends); i++) {
+		struct world world;
+		struct waiter waiter;
+		char name[32];
+
+		configure("127.0.0.1:%u", server->port, 0);
+		world_begin(&world, 0);
+		waiter_begin(&world, &waiter);
+		snprintf(name, sizeof(name), "ok%u.test", i);
+		assert_false(ask(&world, &waiter, name));
+		end_sends(&world, ends[i].res);
+		assert_int_equal(resolver_shared.dotted.all[0].dead, ends[i].dead);
+		run_until_told(&world, &waiter, 1);
+		assert_int_equal(waiter.failed, ends[i].dead);
+		if (!ends[i].dead)
+			assert_string_equal(waiter.addrs, "192.0.2.1 2001:db8::1");
+		waiter_end(&waiter);
+		world_end(&world);
+	}
 }
 
 static void a_server_that_fails_or_refuses_is_passed_over_at_once(void **state)
@@ -440,6 +483,7 @@ int main(void)
 		resolver_test(a_cut_answer_is_asked_for_over_tcp),
 		resolver_test(a_dead_first_server_is_passed_over_and_then_avoided),
 		resolver_test(a_closed_first_server_is_passed_over_at_once),
+		resolver_test(a_server_is_dead_when_the_way_to_it_is_not_when_we_have_no_room),
 		resolver_test(a_server_that_fails_or_refuses_is_passed_over_at_once),
 		resolver_test(a_dead_server_is_probed_beside_the_others_and_found_alive),
 		resolver_test(names_are_sent_in_random_case),

@@ -1,6 +1,7 @@
 /* test_ask_tls.c - questions over TLS: whom they reach, and whom they do not. */
 #include <signal.h>
 
+#include "core/resolver_inside.h"
 #include "tests/unit/resolver_world.h"
 #include "tests/unit/tls_front.h"
 
@@ -81,6 +82,86 @@ static void a_connection_that_was_closed_is_opened_anew(void **state)
 	look_up_some(&world);
 	assert_true(front->conn_count > 5);
 	world_end(&world);
+	tls_front_stop(front);
+}
+
+enum { MANY = 100 };
+
+static struct waiter waiters[MANY];
+
+/* All at once, before there is a connection; prefix: how each name begins. */
+static void look_up_many(struct world *world, unsigned count, const char *prefix)
+{
+	char label[61], name[256];
+
+	memset(label, 'x', 60);
+	label[60] = '\0';
+	for (unsigned i = 0; i < count; i++) {
+		waiter_begin(world, &waiters[i]);
+		snprintf(name, sizeof(name), "%s%u.%s.%s.%s.test", prefix, i, label, label, label);
+		assert_false(ask(world, &waiters[i], name));
+	}
+	for (unsigned i = 0; i < count; i++) {
+		run_until_told(world, &waiters[i], 1);
+		waiter_end(&waiters[i]);
+	}
+}
+
+static void questions_that_have_no_room_wait_for_it(void **state)
+{
+	struct tls_front *front = tls_front_start(trusted, server->port);
+	struct world world;
+
+	(void)state;
+	configure("tls://127.0.0.1:%u", front->port, 0);
+	world_begin(&world, 0);
+	look_up_many(&world, MANY, "ok");
+	for (unsigned i = 0; i < MANY; i++)
+		assert_string_equal(waiters[i].addrs, "192.0.2.1 2001:db8::1");
+	assert_int_equal(front->conn_count, 1);
+	world_end(&world);
+	tls_front_stop(front);
+}
+
+static void a_server_that_closes_on_many_questions_is_asked_one_by_one(void **state)
+{
+	struct tls_front *front = tls_front_start(trusted, server->port);
+	struct server *asked = &resolver_shared.dotted.all[0];
+	struct world world;
+
+	(void)state;
+	front->close_conns = true;
+	configure("tls://127.0.0.1:%u", front->port, 0);
+	world_begin(&world, 0);
+	look_up_many(&world, 4, "ok");
+	for (unsigned i = 0; i < 4; i++)
+		assert_string_equal(waiters[i].addrs, "192.0.2.1 2001:db8::1");
+	assert_true(server_wants_one_by_one(asked, world.loop.now_ms));
+	/* Until it has shown that it takes more. */
+	front->close_conns = false;
+	asked->one_by_one_until_ms = 0;         /* the loop's clock goes by itself */
+	look_up_some(&world);
+	assert_int_equal(asked->early_closes, 0);
+	world_end(&world);
+	tls_front_stop(front);
+}
+
+static void connections_that_we_close_are_no_sign_of_that(void **state)
+{
+	struct dns_server *behind = dns_server_start(answer);
+	struct tls_front *front = tls_front_start(trusted, behind->port);
+	struct world world;
+
+	(void)state;
+	configure("tls://127.0.0.1:%u", front->port, 0);
+	world_begin(&world, 0);
+	look_up_many(&world, 4, "mute");
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(waiters[i].failed);
+	assert_true(front->conn_count > 0);
+	assert_int_equal(resolver_shared.dotted.all[0].early_closes, 0);
+	world_end(&world);
+	dns_server_stop(behind);                /* the front waits for its answers */
 	tls_front_stop(front);
 }
 
@@ -170,6 +251,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		resolver_test(all_go_over_one_connection),
 		resolver_test(a_connection_that_was_closed_is_opened_anew),
+		resolver_test(questions_that_have_no_room_wait_for_it),
+		resolver_test(a_server_that_closes_on_many_questions_is_asked_one_by_one),
+		resolver_test(connections_that_we_close_are_no_sign_of_that),
 		resolver_test(a_certificate_for_another_name_is_refused),
 		resolver_test(a_certificate_of_an_unknown_authority_is_refused),
 		resolver_test(who_does_not_speak_tls_is_passed_over),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -11,6 +12,10 @@
 
 #include "forward/dns_batch.h"
 #include "proto/dns.h"
+
+#ifndef UDP_GRO
+#define UDP_GRO 104                     /* Linux 5.0 */
+#endif
 
 enum { CLIENTS = 3, PATIENCE_MS = 5000 };
 
@@ -124,6 +129,29 @@ static void a_full_batch_goes_by_itself(void **state)
 	assert_gets_nothing_more();
 }
 
+/* 64 of the longest are more than a packet holds; that must not end all trains. */
+static void a_train_that_is_full_is_followed_by_another(void **state)
+{
+	int on = 1, room = 1 << 20;
+	uint8_t data[100];
+
+	(void)state;
+	(void)setsockopt(clients[0].fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(add(0, DNS_UDP_MAX, (uint8_t)i), 0);
+	assert_int_equal(dns_batch_flush(batch), 0);
+	for (unsigned i = 0; i < 64; i++)
+		assert_gets(0, DNS_UDP_MAX, (uint8_t)i);
+	assert_gets_nothing_more();
+	/* A client that takes trains whole sees that there still are some. */
+	if (setsockopt(clients[0].fd, SOL_UDP, UDP_GRO, &on, sizeof(on)) < 0)
+		skip();
+	assert_int_equal(add(0, 40, 'a'), 0);
+	assert_int_equal(add(0, 40, 'b'), 0);
+	assert_int_equal(dns_batch_flush(batch), 0);
+	assert_int_equal(recv(clients[0].fd, data, sizeof(data), 0), 80);
+}
+
 static void each_socket_sends_its_own(void **state)
 {
 	uint8_t data[30] = { 0 };
@@ -189,6 +217,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(every_client_gets_its_answers_whole_and_in_order,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_batch_goes_by_itself, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_train_that_is_full_is_followed_by_another, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(each_socket_sends_its_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(where_trains_are_refused_single_answers_go, set_up,
 						tear_down),

@@ -315,6 +315,9 @@ static void clients_are_given_a_short_lived_answer_for_a_second_only(void **stat
 	assert_true(record_is_fresh(find("ten.test", T0), T0 + 9999));
 	assert_int_equal(records_age(&find("ten.test", T0)->records, T0 + 3500).age_s, 3);
 	assert_int_equal(records_age(&find("ten.test", T0)->records, T0).max_s, 3600);
+	/* Asked by a worker whose clock is behind that of the one who learned it. */
+	assert_int_equal(records_age(&find("ten.test", T0)->records, T0 - 3).age_s, 0);
+	assert_int_equal(records_age_ms(&find("ten.test", T0)->records, T0 - 3), 0);
 	put("none.test", 1, 0, 90000, T0);
 	assert_int_equal(records_age(&find("none.test", T0)->records, T0).max_s, 30);
 }

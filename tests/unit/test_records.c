@@ -129,6 +129,24 @@ static void names_of_tor_are_not_told_to_dns(void **state)
 	world_end(&world);
 }
 
+/* done() may ask for one, while what was heard is still being dealt with further up. */
+static void a_name_of_tor_leaves_what_was_heard_alone(void **state)
+{
+	struct world world;
+	struct client client;
+
+	(void)state;
+	world_begin(&world, 0);
+	assert_false(get(&world, &client, "ok.test", DNS_TYPE_A));
+	assert_int_equal(world.resolver->heard.rcode, 0);
+	assert_int_equal(world.resolver->heard.count, 1);
+	assert_false(get(&world, &client, "secret.onion", DNS_TYPE_A));
+	assert_int_equal(client.last.rcode, DNS_RCODE_NXDOMAIN);
+	assert_int_equal(world.resolver->heard.rcode, 0);
+	assert_int_equal(world.resolver->heard.count, 1);
+	world_end(&world);
+}
+
 static void a_failure_says_what_the_server_said(void **state)
 {
 	struct world world;
@@ -313,6 +331,7 @@ int main(void)
 		resolver_test(records_say_who_said_them_and_how_long_it_took),
 		resolver_test(no_such_name_keeps_its_rcode_and_its_soa),
 		resolver_test(names_of_tor_are_not_told_to_dns),
+		resolver_test(a_name_of_tor_leaves_what_was_heard_alone),
 		resolver_test(a_failure_says_what_the_server_said),
 		resolver_test(what_a_client_was_given_may_be_dialled),
 		resolver_test(a_hundred_clients_are_one_question),

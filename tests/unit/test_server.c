@@ -97,6 +97,25 @@ static void case_is_given_up_for_a_server_that_loses_it_and_not_for_forgers(void
 	assert_true(server_takes_case(server));
 }
 
+static void a_server_that_closes_early_is_asked_one_by_one_for_a_while(void **state)
+{
+	struct server *server = &servers.all[0];
+
+	(void)state;
+	server_closed_early(server, T0);
+	server_takes_many(server);                      /* it was started anew */
+	server_closed_early(server, T0);
+	assert_false(server_wants_one_by_one(server, T0));
+	server_closed_early(server, T0);
+	assert_true(server_wants_one_by_one(server, T0));
+	assert_true(server_wants_one_by_one(server, T0 + 59999));
+	assert_false(server_wants_one_by_one(server, T0 + 60000));
+	server_closed_early(server, T0 + 60000);        /* still */
+	assert_true(server_wants_one_by_one(server, T0 + 60000));
+	server_takes_many(server);
+	assert_false(server_wants_one_by_one(server, T0 + 60000));
+}
+
 #define server_test(name) cmocka_unit_test_setup(name, begin)
 
 int main(void)
@@ -105,6 +124,7 @@ int main(void)
 		server_test(servers_are_asked_as_configured_and_dead_ones_last),
 		server_test(a_server_that_has_answered_others_since_is_not_dead),
 		server_test(a_dead_server_is_probed_now_and_then),
+		server_test(a_server_that_closes_early_is_asked_one_by_one_for_a_while),
 		server_test(case_is_given_up_for_a_server_that_loses_it_and_not_for_forgers),
 	};
 
