@@ -312,7 +312,6 @@ def test_unblocks_are_checked_kept_acknowledged_and_undone(start):
     done = {item["id"]: item for item in status.json()["completed"]}
     assert done[number]["status"] == "applied" and done[number]["value"] == "api.example"
     assert done[once]["status"] == "failed" and done[once]["error"] == "the policy is read-only"
-    assert again.ask("DELETE", f"/api/v1/unblocks/{once}").status == 409
     undo = again.ask("DELETE", f"/api/v1/unblocks/{number}").json()["id"]
     assert again.api("/unblocks?hostname=host-1")["pending"] == []      # not for old agents
     item, = again.api("/unblocks?hostname=host-1&features=1")["pending"]
@@ -320,6 +319,7 @@ def test_unblocks_are_checked_kept_acknowledged_and_undone(start):
     again.ask("POST", "/api/v1/unblocks/ack", {"id": undo, "policy_hash": "abc"})
     done = {item["id"]: item for item in again.api("/unblocks/status")["completed"]}
     assert done[number]["status"] == "undone"
+    assert again.ask("DELETE", f"/api/v1/unblocks/{number}").status == 409
     actions = [record["action"] for record in again.api("/audit")]
     assert actions[:3] == ["unblock.applied", "unblock.undo", "unblock.failed"]
 
