@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "dashboard/api.h"
+#include "dashboard/auth.h"
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
 #include "dashboard/store_unblocks.h"
@@ -110,6 +111,12 @@ void api_sync(struct request *request, struct store *store)
 	if (hostname.len == 0 || !host_text_ok(hostname) ||
 	    memchr(hostname.at, ';', hostname.len)) {
 		reply_error(request, 400, "invalid hostname");
+		json_decref(object);
+		return;
+	}
+	/* It may have waited for long. */
+	if (again && !auth_still_good(request->server->auth, &request->who)) {
+		reply_error(request, 401, "unauthorized");
 		json_decref(object);
 		return;
 	}
