@@ -9,7 +9,7 @@
 #include "dashboard/route.h"
 #include "dashboard/store_unblocks.h"
 
-enum { INSTANCES_MAX = 10000, INSTANCE_JSON_MAX = 512 << 10, WAIT_MAX_S = 30 };
+enum { INSTANCES_MAX = 10000, INSTANCE_JSON_MAX = 64 << 10, WAIT_MAX_S = 30 };
 
 /* From what an agent says to what is shown; in the order in which they are shown. */
 static const struct {
@@ -46,32 +46,54 @@ static void put_members(const json_t *object, struct out *out)
 	}
 }
 
-/* -EMSGSIZE: too long; -EAGAIN: too many instances. */
-static int store_instance(struct store *store, struct str hostname, const json_t *object)
+static int on_id(void *arg, const struct store_value *columns)
 {
-	int64_t count = 0;
-	struct out out;
-	char id[17];
+	(void)columns;
+	*(bool *)arg = true;
+	return 0;
+}
+
+/* One that is there is never one too many. */
+static int put_instance(struct store *store, struct str hostname, struct str json)
+{
+	struct str id;
+	int64_t now = clock_now_ns(), count = 0;
+	bool there = false;
+	char text[17];
 	int err;
 
-	instance_id(hostname, id);
+	instance_id(hostname, text);
+	id = str_of(text);
+	err = store_run(store, "UPDATE instance SET last_seen = $1, json = $2 WHERE id = $3"
+			" RETURNING id",
+			(const struct store_value[]){ store_int(now), store_text(json),
+						      store_text(id) }, 3, on_id, &there);
+	if (err < 0 || there)
+		return err;
 	err = store_number(store, "SELECT COUNT(*) FROM instance", &count);
 	if (err < 0)
 		return err;
 	if (count >= INSTANCES_MAX)
 		return -EAGAIN;
+	return store_exec(store, "INSERT INTO instance(id, hostname, last_seen, json)"
+			  " VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET"
+			  " last_seen = excluded.last_seen, json = excluded.json",
+			  store_text(id), store_text(hostname), store_int(now),
+			  store_text(json));
+}
+
+/* -EMSGSIZE: too long; -EAGAIN: too many instances. */
+static int store_instance(struct store *store, struct str hostname, const json_t *object)
+{
+	struct out out;
+	int err;
+
 	out_init(&out, INSTANCE_JSON_MAX);
 	out_put(&out, "{", 1);
 	put_members(object, &out);
 	out_put(&out, "}", 1);
 	err = out.failed ? -EMSGSIZE
-		: store_exec(store,
-			     "INSERT INTO instance(id, hostname, last_seen, json)"
-			     " VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET"
-			     " last_seen = excluded.last_seen, json = excluded.json",
-			     store_text(str_of(id)), store_text(hostname),
-			     store_int(clock_now_ns()),
-			     store_text(((struct str){ out.at, out.len })));
+		: put_instance(store, hostname, (struct str){ out.at, out.len });
 	out_finish(&out);
 	return err;
 }
@@ -180,13 +202,6 @@ void api_fleet_list(struct request *request, struct store *store)
 	else
 		reply_store_error(request, store);
 	out_finish(&out);
-}
-
-static int on_id(void *arg, const struct store_value *columns)
-{
-	(void)columns;
-	*(bool *)arg = true;
-	return 0;
 }
 
 void api_fleet_remove(struct request *request, struct store *store)

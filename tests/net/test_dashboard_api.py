@@ -171,6 +171,16 @@ def test_aggregates_sum_up(net):
     assert net.get("/api/v1/aggregates?dimension=moon").status == 400
 
 
+def test_no_number_of_an_agent_makes_a_sum_impossible(net):
+    largest = 2**63 - 1
+    ids = net.ship(*(event("huge.example", "ALLOWED", bytes_up=number, bytes_down=number,
+                           duration_ms=number, time=None)
+                     for number in (largest, largest, -largest - 1, 1e18, 5)))
+    sums = net.api("/aggregates?range=1h&q=huge.example")
+    assert sums["rows"][0]["bytes"] == sums["buckets"][-1]["bytes"] == 3 * 2**45 + 10
+    assert net.api(f"/logs/{ids[0]}")["fields"]["bytes_up"] == largest  # as it was said
+
+
 def test_clearing_removes_all_but_ids_go_on(net):
     before, = net.ship(event())
     net.ask("DELETE", "/api/v1/logs")
