@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dashboard import Dashboard, event
+from ringfence import sanitized
 
 TOO_LONG = "more than a MiB"
 UNAUTHORIZED = '{"error":"unauthorized"}\n'
@@ -80,6 +81,16 @@ def test_a_bad_post_is_told_so_in_generation_bs_words(net, body, kind, status, t
     if status == 400:
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert net.ask("POST", "/api/v1/logs", body, key=None).text == UNAUTHORIZED
+
+
+def test_a_few_packed_bytes_do_not_become_much_memory(net):
+    packed = gzip.compress(b"[" + b"{}," * 2_500_000 + b"{}]")
+    answer = net.ask("POST", "/api/v1/logs", packed, content_encoding="gzip",
+                     content_type="application/json")
+    assert answer.status == 413 and "at most 10000" in answer.text
+    with open(f"/proc/{net.process.pid}/status") as file:
+        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    assert sanitized() or peak < 200_000                # KiB
 
 
 def test_batches_come_packed_or_as_lines(net):
