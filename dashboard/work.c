@@ -30,6 +30,8 @@ bool work_push(struct work *work, struct job *job)
 {
 	bool taken = false;
 
+	if (!work)
+		return false;
 	pthread_mutex_lock(&work->lock);
 	if (!work->closing && work->count < work->max &&
 	    (work->count == 0 || work->weight + job->weight <= work->max_weight)) {

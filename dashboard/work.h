@@ -23,7 +23,7 @@ int work_open(const struct store_config *config, unsigned threads, size_t max, s
 	      char error[STORE_ERROR_MAX]);
 /* What waits is done, then the threads end. */
 void work_close(struct work *work);             /* NULL: nothing */
-/* false: the queue is full; the job is not taken. */
+/* false: the queue is full, or closed (NULL); the job is not taken. */
 bool work_push(struct work *work, struct job *job);
 
 #endif
