@@ -239,8 +239,8 @@ int unblock_undo(struct store *store, struct str id, struct str who, char undo[U
 	for (size_t i = 0; i < ARRAY_LEN(outs); i++)
 		out_init(outs[i], 8192);
 	/* A removal is undone by a new request. */
-	err = store_run(store, "SELECT state, type, value, target, remove FROM unblock WHERE id = $1"
-			" AND (remove = 0 OR state = 'pending')",
+	err = store_run(store, "SELECT state, type, value, target, remove FROM unblock"
+			" WHERE id = $1 AND (remove = 0 OR state = 'pending')",
 			(const struct store_value[]){ store_text(id) }, 1, on_undone, &undoing);
 	if (err == 0)
 		err = undo_found(store, &undoing, id, who, undo);

@@ -207,7 +207,8 @@ static size_t pack(const char *text, size_t len, unsigned char *packed, size_t m
 	return max - stream.avail_out;
 }
 
-static bool too_many(const char *head, const char *piece, size_t count, const char *tail, bool lines)
+static bool too_many(const char *head, const char *piece, size_t count, const char *tail,
+		     bool lines)
 {
 	struct out text;
 	bool result;
