@@ -41,7 +41,8 @@ static int on_bucket(void *arg, const struct store_value *columns)
 		return 0;
 	bucket->counts[verdict] += columns[2].number;
 	sums->totals[verdict] += columns[2].number;
-	bucket->bytes += columns[3].number;
+	if (__builtin_add_overflow(bucket->bytes, columns[3].number, &bucket->bytes))
+		bucket->bytes = INT64_MAX;
 	return 0;
 }
 
@@ -229,6 +230,12 @@ static int on_row(void *arg, const struct store_value *columns)
 	return out->failed;
 }
 
+/* A sum of bytes ends at the largest number; SQLite's SUM() would be an error there. */
+#define PG_SUM "CAST(LEAST(SUM(e.bytes), 9223372036854775807) AS BIGINT)"
+#define PG_SUM_OF_SUMS "CAST(LEAST(SUM(bytes), 9223372036854775807) AS BIGINT)"
+#define SQLITE_SUM "TOTAL(e.bytes)"
+#define SQLITE_SUM_OF_SUMS "CAST(TOTAL(bytes) AS INTEGER)"
+
 /* By subject first: there are far fewer of them than events, and one index has it all. */
 static int put_rows(struct store *store, const struct event_query *query, const struct sums *sums,
 		    const char *column, int64_t limit, struct out *out)
@@ -242,9 +249,11 @@ static int put_rows(struct store *store, const struct event_query *query, const 
 		  " CAST(SUM(CASE WHEN t.verdict = 0 THEN n ELSE 0 END) AS BIGINT),"
 		  " CAST(SUM(CASE WHEN t.verdict = 1 THEN n ELSE 0 END) AS BIGINT),"
 		  " CAST(SUM(CASE WHEN t.verdict = 2 THEN n ELSE 0 END) AS BIGINT),"
-		  " CAST(SUM(bytes) AS BIGINT), MAX(last) AS last FROM (SELECT e.subject,"
-		  " COUNT(*) AS n, SUM(e.bytes) AS bytes, MAX(e.time) AS last"
-		  " FROM event e WHERE 1 = 1", column);
+		  " %s, MAX(last) AS last FROM (SELECT e.subject,"
+		  " COUNT(*) AS n, %s AS bytes, MAX(e.time) AS last"
+		  " FROM event e WHERE 1 = 1", column,
+		  store->is_pg ? PG_SUM_OF_SUMS : SQLITE_SUM_OF_SUMS,
+		  store->is_pg ? PG_SUM : SQLITE_SUM);
 	out_print(&behind, " GROUP BY e.subject) g JOIN subject t ON t.id = g.subject"
 		  " GROUP BY 1 ORDER BY total DESC, last DESC LIMIT %lld", (long long)limit);
 	out_text(out, ",\"rows\":[");
@@ -285,8 +294,7 @@ void api_aggregates(struct request *request, struct store *store)
 	if (err == 0)
 		err = run_over_events(store, &query, &sums,
 				      store->is_pg
-				      ? "e.verdict, COUNT(*), CAST(SUM(e.bytes) AS BIGINT)"
-					" FROM event e WHERE 1 = 1"
+				      ? "e.verdict, COUNT(*), " PG_SUM " FROM event e WHERE 1 = 1"
 				      : "e.verdict, 1, e.bytes FROM event e WHERE 1 = 1",
 				      true, store->is_pg ? " GROUP BY 1, 2" : "", on_bucket, &sums);
 	if (err == 0)

@@ -1,14 +1,21 @@
 /* api_fleet.c - the instances: what they say of themselves (/sync), and what people see of them. */
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "dashboard/api.h"
+#include "dashboard/auth.h"
+#include "dashboard/limits.h"
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
 #include "dashboard/store_unblocks.h"
 
-enum { INSTANCES_MAX = 10000, INSTANCE_JSON_MAX = 512 << 10, WAIT_MAX_S = 30 };
+enum {
+	INSTANCES_MAX = 10000, WAIT_MAX_S = 30,
+	/* What one says, when there are few; and what all say together, or some more. */
+	INSTANCE_JSON_MAX = 512 << 10, INSTANCE_JSON_MIN = 4 << 10, FLEET_JSON = 32 << 20,
+};
 
 /* From what an agent says to what is shown; in the order in which they are shown. */
 static const struct {
@@ -33,16 +40,63 @@ static void instance_id(struct str hostname, char id[17])
 	sodium_bin2hex(id, 17, digest, 8);
 }
 
-static void put_members(const json_t *object, struct out *out)
+static bool put_members(const json_t *object, bool with_policy, struct out *out)
 {
+	out_put(out, "{", 1);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		const json_t *value = json_object_get(object, keys[i].said);
 
 		if (!value || json_typeof(value) != keys[i].type)
 			continue;
+		if (!with_policy && strcmp(keys[i].said, "policy") == 0)
+			continue;
 		out_key(out, keys[i].shown);
 		out_json(out, value);
 	}
+	out_put(out, "}", 1);
+	return !out->failed;
+}
+
+static size_t longest_json(int64_t instances)
+{
+	int64_t each = FLEET_JSON / (instances + 1);
+
+	if (each > INSTANCE_JSON_MAX)
+		return INSTANCE_JSON_MAX;
+	return each < INSTANCE_JSON_MIN ? INSTANCE_JSON_MIN : (size_t)each;
+}
+
+static int on_id(void *arg, const struct store_value *columns)
+{
+	(void)columns;
+	*(bool *)arg = true;
+	return 0;
+}
+
+/* One that is there is never one too many. */
+static int put_instance(struct store *store, struct str hostname, struct str json, int64_t count)
+{
+	struct str id;
+	int64_t now = clock_now_ns();
+	bool there = false;
+	char text[17];
+	int err;
+
+	instance_id(hostname, text);
+	id = str_of(text);
+	err = store_run(store, "UPDATE instance SET last_seen = $1, json = $2 WHERE id = $3"
+			" RETURNING id",
+			(const struct store_value[]){ store_int(now), store_text(json),
+						      store_text(id) }, 3, on_id, &there);
+	if (err < 0 || there)
+		return err;
+	if (count >= INSTANCES_MAX)
+		return -EAGAIN;
+	return store_exec(store, "INSERT INTO instance(id, hostname, last_seen, json)"
+			  " VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET"
+			  " last_seen = excluded.last_seen, json = excluded.json",
+			  store_text(id), store_text(hostname), store_int(now),
+			  store_text(json));
 }
 
 /* -EMSGSIZE: too long; -EAGAIN: too many instances. */
@@ -50,27 +104,19 @@ static int store_instance(struct store *store, struct str hostname, const json_t
 {
 	int64_t count = 0;
 	struct out out;
-	char id[17];
-	int err;
+	int err = store_number(store, "SELECT COUNT(*) FROM instance", &count);
 
-	instance_id(hostname, id);
-	err = store_number(store, "SELECT COUNT(*) FROM instance", &count);
 	if (err < 0)
 		return err;
-	if (count >= INSTANCES_MAX)
-		return -EAGAIN;
-	out_init(&out, INSTANCE_JSON_MAX);
-	out_put(&out, "{", 1);
-	put_members(object, &out);
-	out_put(&out, "}", 1);
+	out_init(&out, longest_json(count));
+	if (!put_members(object, true, &out)) {
+		/* An agent with a long policy still gets its requests. */
+		out_finish(&out);
+		out_init(&out, longest_json(count));
+		(void)put_members(object, false, &out);
+	}
 	err = out.failed ? -EMSGSIZE
-		: store_exec(store,
-			     "INSERT INTO instance(id, hostname, last_seen, json)"
-			     " VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET"
-			     " last_seen = excluded.last_seen, json = excluded.json",
-			     store_text(str_of(id)), store_text(hostname),
-			     store_int(clock_now_ns()),
-			     store_text(((struct str){ out.at, out.len })));
+		: put_instance(store, hostname, (struct str){ out.at, out.len }, count);
 	out_finish(&out);
 	return err;
 }
@@ -96,10 +142,29 @@ static void answer(struct request *request, struct store *store, struct str host
 	out_finish(&out);
 }
 
+/* false: there is a reply.  Limited as posts of events are, and apart from them; one that waited
+ * may have lost its key meanwhile. */
+static bool may_sync(struct request *request, bool again)
+{
+	char source[ADDR_TEXT_MAX + 8];
+
+	if (again && !auth_still_good(request->server->auth, &request->who)) {
+		reply_error(request, 401, "unauthorized");
+		return false;
+	}
+	snprintf(source, sizeof(source), "sync %s", request->source);
+	if (!again && !limits_take(request->server->limits, source, NULL)) {
+		reply_error(request, 429, "rate limited");
+		reply_header(request, "Retry-After", "1");
+		return false;
+	}
+	return true;
+}
+
 void api_sync(struct request *request, struct store *store)
 {
 	bool again = request->park_until_ns > 0;
-	json_t *object = request_object(request), *name;
+	json_t *object = may_sync(request, again) ? request_object(request) : NULL, *name;
 	struct str hostname;
 	int err = 0;
 
@@ -119,7 +184,7 @@ void api_sync(struct request *request, struct store *store)
 		err = store_instance(store, hostname, object);
 	}
 	if (err == -EMSGSIZE)
-		reply_error(request, 400, "too long: at most 512 KiB");
+		reply_error(request, 400, "version, counters and warnings are too long");
 	else if (err == -EAGAIN)
 		reply_error(request, 429, "too many instances");
 	else if (err < 0)
@@ -173,13 +238,6 @@ void api_fleet_list(struct request *request, struct store *store)
 	else
 		reply_store_error(request, store);
 	out_finish(&out);
-}
-
-static int on_id(void *arg, const struct store_value *columns)
-{
-	(void)columns;
-	*(bool *)arg = true;
-	return 0;
 }
 
 void api_fleet_remove(struct request *request, struct store *store)

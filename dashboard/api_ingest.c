@@ -17,7 +17,8 @@
 
 enum {
 	POSTS_MAX = 64,                 /* in one transaction */
-	BYTES_ENOUGH = 8 << 20,         /* and no further post when it has so many already */
+	/* And no further post when it has so much already. */
+	BYTES_ENOUGH = 8 << 20, ENTRIES_ENOUGH = 4 * PAYLOAD_ITEMS_MAX,
 };
 
 struct post {
@@ -25,6 +26,7 @@ struct post {
 	size_t first, count;            /* its entries */
 	size_t first_end, end_count;
 	const char *error;              /* NULL: none */
+	unsigned status;                /* of the error; 0: 400 */
 };
 
 struct transaction {
@@ -104,7 +106,8 @@ static void take_post(struct transaction *t, struct request *request)
 	struct post *post = &t->posts[t->post_count++];
 	struct str body = { request->body.at ? request->body.at : "", request->body.len };
 	struct out plain;
-	json_t *items;
+	json_t *items = NULL;
+	bool lines;
 
 	*post = (struct post){ .request = request, .first = t->count,
 			       .first_end = t->end_count };
@@ -118,8 +121,14 @@ static void take_post(struct transaction *t, struct request *request)
 		body = (struct str){ plain.at ? plain.at : "", plain.len };
 	}
 	t->bytes += body.len;
-	items = payload_parse(body, has_header(request, "Content-Type", "application/x-ndjson"),
-			      &post->error);
+	lines = has_header(request, "Content-Type", "application/x-ndjson");
+	if (payload_too_many(body, lines)) {
+		post->status = 413;
+		post->error = "too many events in one post: at most 10000, and 50000 objects and "
+			      "arrays in all of them";
+	} else {
+		items = payload_parse(body, lines, &post->error);
+	}
 	out_finish(&plain);
 	if (items)
 		take_items(t, post, items);
@@ -233,7 +242,7 @@ static void finish(struct transaction *t, struct store *store, int err)
 		struct post *post = &t->posts[i];
 
 		if (post->error)
-			reply_error(post->request, 400, post->error);
+			reply_error(post->request, post->status ? post->status : 400, post->error);
 		else if (err < 0 && post->count + post->end_count > 0)
 			reply_error(post->request, 500, "store error");
 		else
@@ -251,7 +260,8 @@ static void ingest(struct job *jobs, struct store *store)
 		struct transaction t = { .post_count = 0 };
 		struct job *next;
 
-		for (; jobs && t.post_count < POSTS_MAX && t.bytes < BYTES_ENOUGH; jobs = next) {
+		for (; jobs && t.post_count < POSTS_MAX && t.bytes < BYTES_ENOUGH &&
+		     t.count < ENTRIES_ENOUGH; jobs = next) {
 			next = jobs->next;
 			take_post(&t, (struct request *)((char *)jobs -
 							 offsetof(struct request, job)));

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/addr.h"
 #include "core/log.h"
 #include "dashboard/accounts.h"
+#include "dashboard/gate.h"
 #include "dashboard/limits.h"
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
@@ -31,7 +33,7 @@ struct session {
 };
 
 struct auth {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock, reloading;
 	const struct options *options;
 	struct key keys[AUTH_KEYS_MAX + 1];             /* the first is the environment's */
 	struct session sessions[AUTH_SESSIONS_MAX];
@@ -129,6 +131,8 @@ int auth_reload(struct auth *auth, struct store *store)
 	if (!fresh)
 		return -ENOMEM;
 	fresh->key_count = auth->keys_of_options;
+	/* Whoever read first must not publish last: a removed key would come back. */
+	pthread_mutex_lock(&auth->reloading);
 	err = accounts_keys(store, on_key, fresh);
 	if (err == 0)
 		err = accounts_sessions(store, clock_now_ns(), on_session, fresh);
@@ -141,6 +145,7 @@ int auth_reload(struct auth *auth, struct store *store)
 		auth->session_count = fresh->session_count;
 		pthread_mutex_unlock(&auth->lock);
 	}
+	pthread_mutex_unlock(&auth->reloading);
 	free(fresh);
 	return err;
 }
@@ -155,8 +160,10 @@ int auth_open(const struct options *options, struct store *store, struct auth **
 	if (!auth)
 		return -ENOMEM;
 	pthread_mutex_init(&auth->lock, NULL);
+	pthread_mutex_init(&auth->reloading, NULL);
 	auth->options = options;
-	/* Ten wrong ones, then one in five seconds; of all sources together ten a second. */
+	/* Ten wrong ones, then one in five seconds; of all sources together ten passwords a
+	 * second, for each costs us time. */
 	auth->wrong = limits_open(0.2, 10);
 	auth->wrong_of_all = limits_open(10, 200);
 	err = auth->wrong && auth->wrong_of_all ? 0 : -ENOMEM;
@@ -189,21 +196,28 @@ void auth_close(struct auth *auth)
 	limits_close(auth->wrong);
 	limits_close(auth->wrong_of_all);
 	pthread_mutex_destroy(&auth->lock);
+	pthread_mutex_destroy(&auth->reloading);
 	sodium_memzero(auth, sizeof(*auth));
 	free(auth);
 }
 
-bool auth_may_try(struct auth *auth, const char *source)
+/* Who has one IPv6 address has all of its network: they count as one. */
+static const char *bucket_of(const char *source, char text[ADDR_TEXT_MAX])
 {
-	return limits_left(auth->wrong, source) && limits_left(auth->wrong_of_all, "");
+	union addr addr;
+
+	if (!addr_parse(str_of(source), &addr) || addr.sa.sa_family != AF_INET6)
+		return source;
+	memset(addr.v6.sin6_addr.s6_addr + 8, 0, 8);
+	return addr_format_ip(&addr, text);
 }
 
-void auth_was_wrong(struct auth *auth, const char *source, const char *what)
+static void was_wrong(struct auth *auth, const char *source, const char *what)
 {
+	char text[ADDR_TEXT_MAX];
 	bool empty_now = false;
 
-	(void)limits_take(auth->wrong, source, &empty_now);
-	(void)limits_take(auth->wrong_of_all, "", NULL);
+	(void)limits_take(auth->wrong, bucket_of(source, text), &empty_now);
 	if (empty_now)
 		log_warn("auth.backoff", log_str("source", source), log_str("reason", what));
 	else
@@ -223,6 +237,7 @@ static bool find_key(struct auth *auth, const unsigned char digest[DIGEST], stru
 		who->kind = WHO_KEY;
 		who->may = found->may;
 		text_copy(who->name, sizeof(who->name), found->name);
+		sodium_bin2hex(who->hash, sizeof(who->hash), digest, DIGEST);
 	}
 	pthread_mutex_unlock(&auth->lock);
 	return found != NULL;
@@ -267,19 +282,21 @@ static bool check_key(struct request *request, const char *key)
 {
 	struct auth *auth = request->server->auth;
 	unsigned char digest[DIGEST];
+	char text[ADDR_TEXT_MAX];
+	const char *bucket = bucket_of(request->source, text);
 
+	/* Of this source only: what others guess is no reason to refuse it. */
 	digest_of(str_of(key), digest);
-	if (!auth_may_try(auth, request->source) &&
-	    !was_good(auth, request->source, digest, false)) {
+	if (!limits_left(auth->wrong, bucket) && !was_good(auth, bucket, digest, false)) {
 		reply_error(request, 429, "too many wrong keys: try again in a while");
 		reply_header(request, "Retry-After", "5");
 		return false;
 	}
 	if (find_key(auth, digest, &request->who)) {
-		(void)was_good(auth, request->source, digest, true);
+		(void)was_good(auth, bucket, digest, true);
 		return true;
 	}
-	auth_was_wrong(auth, request->source, "wrong key");
+	was_wrong(auth, request->source, "wrong key");
 	reply_error(request, 401, "unauthorized");
 	return false;
 }
@@ -309,10 +326,13 @@ bool auth_still_good(struct auth *auth, const struct who *who)
 	struct who now = *who;
 	size_t len;
 
-	if (who->kind != WHO_SESSION)
+	if (who->kind != WHO_SESSION && who->kind != WHO_KEY)
 		return true;
-	return sodium_hex2bin(digest, sizeof(digest), who->hash, strlen(who->hash), NULL, &len,
-			      NULL) == 0 && find_session(auth, digest, &now);
+	if (sodium_hex2bin(digest, sizeof(digest), who->hash, strlen(who->hash), NULL, &len,
+			   NULL) != 0)
+		return false;
+	return who->kind == WHO_KEY ? find_key(auth, digest, &now)
+				    : find_session(auth, digest, &now);
 }
 
 static void check_session(struct request *request, struct who *who)
@@ -339,6 +359,13 @@ static void check_proxy(struct request *request, struct who *who)
 
 	if (!request->by_proxy || name[0] == '\0')
 		return;
+	/* One of two is the client's own. */
+	if (!gate_is_once(request, request->server->options->forward_auth_header)) {
+		log_debug("auth.refused", log_str("source", request->source),
+			  log_str("reason", "FORWARD_AUTH_HEADER is there twice: the proxy must "
+				  "replace what a client sends"));
+		return;
+	}
 	who->kind = WHO_PROXY;
 	who->may = MAY_READ | MAY_CHANGE;
 	text_copy(who->name, sizeof(who->name), name);
@@ -382,14 +409,18 @@ int auth_login(struct auth *auth, struct store *store, const char *source, const
 	       const char *password, char token[AUTH_SECRET_MAX])
 {
 	char hex[AUTH_DIGEST_HEX];
+	char text[ADDR_TEXT_MAX];
 	int64_t now = clock_now_ns();
 	int err;
 
-	if (!auth_may_try(auth, source))
+	if (!limits_left(auth->wrong, bucket_of(source, text)) ||
+	    !limits_left(auth->wrong_of_all, ""))
 		return -EAGAIN;
 	err = accounts_verify(auth->options, store, name, password);
-	if (err == -EACCES)
-		auth_was_wrong(auth, source, "wrong password");
+	if (err == -EACCES) {
+		(void)limits_take(auth->wrong_of_all, "", NULL);
+		was_wrong(auth, source, "wrong password");
+	}
 	if (err < 0)
 		return err;
 	auth_secret(token);

@@ -23,7 +23,7 @@ int auth_reload(struct auth *auth, struct store *store);
 
 /* Sets request->who; false: it may not do that, and there is a reply. */
 bool auth_check(struct request *request);
-/* Of a stream that goes on for long: does the session still live? */
+/* Of what goes on for long: does its session still live, is its key still there? */
 bool auth_still_good(struct auth *auth, const struct who *who);
 
 /* 32 random bytes as text. */
@@ -42,9 +42,5 @@ const char *auth_cookie_name(const struct options *options);
  */
 int auth_login(struct auth *auth, struct store *store, const char *source, const char *name,
 	       const char *password, char token[AUTH_SECRET_MAX]);
-
-/* May this source try a key or a password now?  And: it tried a wrong one. */
-bool auth_may_try(struct auth *auth, const char *source);
-void auth_was_wrong(struct auth *auth, const char *source, const char *what);
 
 #endif

@@ -116,6 +116,16 @@ static int64_t number_of(const struct entry *entry, const char *key)
 	return real > -9e18 && real < 9e18 ? (int64_t)real : 0;
 }
 
+/* A number that sums can be made of: no event has a negative one, or one beyond all networks. */
+static int64_t sane_number_of(const struct entry *entry, const char *key)
+{
+	int64_t number = number_of(entry, key);
+
+	if (number < 0)
+		return 0;
+	return number < ENTRY_NUMBER_MAX ? number : ENTRY_NUMBER_MAX;
+}
+
 /* The nested fields, the top-level ones over them, without what says nothing. */
 json_t *entry_merge_fields(const json_t *item)
 {
@@ -324,13 +334,11 @@ int entry_split(const struct entry *entry, struct entry_parts *parts)
 		.hostname = entry_text(entry, "hostname"),
 		.reason = entry_text(entry, "reason"),
 		.version = entry_text(entry, "version"),
-		.bytes = number_of(entry, "bytes_up") + number_of(entry, "bytes_down"),
+		.bytes = sane_number_of(entry, "bytes_up") + sane_number_of(entry, "bytes_down"),
 		.duration_ms = -1,
 	};
 	if (json_is_number(json_object_get(entry->fields, "duration_ms")))
-		parts->duration_ms = number_of(entry, "duration_ms");
-	if (parts->bytes < 0)
-		parts->bytes = 0;
+		parts->duration_ms = sane_number_of(entry, "duration_ms");
 	out_init(&subject, ENTRY_JSON_MAX);
 	out_init(&rest, ENTRY_JSON_MAX);
 	put_subject(entry, &subject);

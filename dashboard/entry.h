@@ -16,6 +16,8 @@ extern const char *const verdict_words[VERDICT_COUNT];  /* "ALLOWED"... */
 /* Blanks around it and any case are good.  false: none of them. */
 bool verdict_parse(struct str text, enum verdict *verdict);
 
+/* 16 TiB or 500 years: so large a number of a connection is no mistake yet. */
+#define ENTRY_NUMBER_MAX ((int64_t)1 << 44)
 enum { ENTRY_REMOTE_MAX = 64, ENTRY_JSON_MAX = 256 << 10 };
 
 struct entry {
@@ -48,8 +50,8 @@ struct entry_parts {
 	size_t subject_len, rest_len;
 	/* Borrowed from the entry; empty where there is none. */
 	struct str component, name, source_ip, destination_ip, hostname, reason, version;
-	int64_t bytes;                  /* both ways */
-	int64_t duration_ms;            /* -1: not known */
+	int64_t bytes;                  /* both ways, each up to ENTRY_NUMBER_MAX */
+	int64_t duration_ms;            /* -1: not known; up to it too */
 };
 
 /* 0, -ENOMEM, or -EMSGSIZE when the entry is over ENTRY_JSON_MAX. */

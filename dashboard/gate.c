@@ -10,6 +10,8 @@
 #include "dashboard/route.h"
 #include "dashboard/server.h"
 
+enum { FORWARDED_LINES_MAX = 32 };
+
 static struct str trim(struct str text)
 {
 	while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t')) {
@@ -60,10 +62,9 @@ static bool is_trusted(const char *list, const union addr *addr)
 	return false;
 }
 
-/* The right-most address of X-Forwarded-For that is no trusted proxy itself. */
-static void forwarded_for(const struct request *request, const char *list, union addr *client)
+/* Addresses from the right while they are trusted proxies; false: no further ones count. */
+static bool walk_line(const char *text, const char *list, union addr *client)
 {
-	const char *text = request_header(request, "X-Forwarded-For");
 	size_t end = strlen(text);
 
 	while (end > 0) {
@@ -73,13 +74,52 @@ static void forwarded_for(const struct request *request, const char *list, union
 		while (begin > 0 && text[begin - 1] != ',')
 			begin--;
 		if (!addr_parse(trim((struct str){ text + begin, end - begin }), &addr))
-			return;
+			return false;
 		addr_unmap(&addr);
 		*client = addr;
 		if (!is_trusted(list, &addr))
-			return;
+			return false;
 		end = begin > 0 ? begin - 1 : 0;
 	}
+	return true;
+}
+
+/* A header's lines, in their order. */
+struct lines {
+	const char *name, *line[FORWARDED_LINES_MAX];
+	size_t count;                   /* also of those without room */
+};
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
+				 const char *value)
+{
+	struct lines *lines = arg;
+
+	(void)kind;
+	if (strcasecmp(name, lines->name) != 0)
+		return MHD_YES;
+	lines->line[lines->count++ % FORWARDED_LINES_MAX] = value ? value : "";
+	return MHD_YES;
+}
+
+static struct lines lines_of(const struct request *request, const char *name)
+{
+	struct lines lines = { .name = name };
+
+	(void)MHD_get_connection_values(request->conn, MHD_HEADER_KIND, on_header, &lines);
+	return lines;
+}
+
+/* The right-most address of X-Forwarded-For that is no trusted proxy itself.  A proxy may add a
+ * line of its own below those that came, whoever wrote these. */
+static void forwarded_for(const struct request *request, const char *list, union addr *client)
+{
+	struct lines lines = lines_of(request, "X-Forwarded-For");
+	size_t oldest = lines.count < FORWARDED_LINES_MAX ? 0 : lines.count - FORWARDED_LINES_MAX;
+
+	for (size_t i = lines.count; i > oldest; i--)
+		if (!walk_line(lines.line[(i - 1) % FORWARDED_LINES_MAX], list, client))
+			return;
 }
 
 void gate_source(struct request *request, const union addr *peer)
@@ -199,6 +239,11 @@ bool gate_check(struct request *request)
 		return false;
 	}
 	return true;
+}
+
+bool gate_is_once(const struct request *request, const char *name)
+{
+	return lines_of(request, name).count == 1;
 }
 
 bool gate_is_cors(const struct request *request)

@@ -10,6 +10,8 @@
 void gate_source(struct request *request, const union addr *peer);
 /* false: there is a reply. */
 bool gate_check(struct request *request);
+/* Has it exactly one such header? */
+bool gate_is_once(const struct request *request, const char *name);
 /* Is it of a page that CORS_ALLOWED_ORIGINS names? */
 bool gate_is_cors(const struct request *request);
 void gate_cors_headers(const struct request *request, struct MHD_Response *response);

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+/* An empty object takes three bytes of text and 224 of memory. */
+enum { CONTAINERS_MAX = 50000, VALUES_MAX = 500000 };
+
 bool payload_inflate(struct str packed, struct out *plain)
 {
 	z_stream stream = { .next_in = (Bytef *)(uintptr_t)packed.at,
@@ -25,6 +28,64 @@ bool payload_inflate(struct str packed, struct out *plain)
 	}
 	inflateEnd(&stream);
 	return result == Z_STREAM_END && !plain->failed;
+}
+
+/* Behind the end of the string that begins here, after its quotation mark. */
+static size_t skip_string(struct str body, size_t at)
+{
+	const char *end;
+
+	while ((end = memchr(body.at + at, '"', body.len - at))) {
+		size_t stop = (size_t)(end - body.at), escapes = 0;
+
+		while (escapes < stop - at && body.at[stop - escapes - 1] == '\\')
+			escapes++;
+		if (escapes % 2 == 0)
+			return stop + 1;
+		at = stop + 1;
+	}
+	return body.len;
+}
+
+static bool is_object(struct str body)
+{
+	size_t blanks = 0;
+
+	while (blanks < body.len && strchr(" \t\r\n", body.at[blanks]))
+		blanks++;
+	return blanks < body.len && body.at[blanks] == '{';
+}
+
+bool payload_too_many(struct str body, bool lines)
+{
+	size_t items = 1, containers = 0, values = 0, depth = 0, i = 0;
+
+	/* Where this loses its way, the parser stops. */
+	while (i < body.len) {
+		switch (body.at[i++]) {
+		case '"':
+			i = skip_string(body, i);
+			break;
+		case '{':
+		case '[':
+			depth++;
+			containers++;
+			break;
+		case '}':
+		case ']':
+			depth--;
+			break;
+		case ',':
+			values++;
+			items += depth == 1 && !lines;
+			break;
+		case '\n':
+			items += lines;
+			break;
+		}
+	}
+	return containers > CONTAINERS_MAX || values > VALUES_MAX ||
+	       (items > PAYLOAD_ITEMS_MAX && (lines || !is_object(body)));
 }
 
 static json_t *load(struct str text, json_error_t *error)

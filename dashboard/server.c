@@ -164,16 +164,24 @@ int server_open(struct server *server, const struct options *options,
 	return err;
 }
 
+/* The Unix socket's name goes while it is still ours: another dashboard may take it next. */
+static void stop_listening(struct server *server)
+{
+	if (server->unix_fd >= 0) {
+		(void)unlink(server->options->unix_socket);
+		close(server->unix_fd);
+	}
+	if (server->listen_fd >= 0)
+		close(server->listen_fd);
+	server->listen_fd = server->unix_fd = -1;
+}
+
 /* SIGTERM: no new connections; what is there may finish. */
 static void stop_accepting(struct server *server)
 {
 	log_info("shutdown.signal");
 	server->stopping = true;
-	if (server->listen_fd >= 0)
-		close(server->listen_fd);
-	if (server->unix_fd >= 0)
-		close(server->unix_fd);
-	server->listen_fd = server->unix_fd = -1;
+	stop_listening(server);
 	streams_stop(server->streams);
 	waiters_stop(server);
 }
@@ -273,11 +281,9 @@ void server_close(struct server *server)
 	hub_close(server->hub);
 	auth_close(server->auth);
 	limits_close(server->limits);
-	if (server->unix_fd >= 0 || server->options->unix_socket[0] != '\0')
-		(void)unlink(server->options->unix_socket);
-	for (size_t i = 0; i < 5; i++) {
-		int fd = ((int[]){ server->listen_fd, server->unix_fd, server->epoll_fd,
-				   server->wake_fd, server->signal_fd })[i];
+	stop_listening(server);
+	for (size_t i = 0; i < 3; i++) {
+		int fd = ((int[]){ server->epoll_fd, server->wake_fd, server->signal_fd })[i];
 
 		if (fd >= 0)
 			close(fd);

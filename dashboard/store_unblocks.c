@@ -1,6 +1,6 @@
 /* store_unblocks.c - unblocks in the store.
  *
- *      pending -> applied | failed | cancelled | expired;  applied -> undone
+ *      pending -> applied | failed | cancelled | expired;  applied | failed -> undone
  *
  * A request for all hosts stays pending until every instance that was seen of late has
  * acknowledged it; an agent that does not say who it is completes it for all, as generation B has
@@ -38,20 +38,25 @@ static void new_id(char id[UNBLOCK_ID_MAX])
 	sodium_bin2hex(id, UNBLOCK_ID_MAX, bytes, sizeof(bytes));
 }
 
-/* The pending one of the same kind; "" when there is none. */
+/* The pending one that says the very same; "" when there is none.  What ends at a time of its own
+ * is like no other. */
 static int find_same(struct store *store, const struct unblock *unblock, char id[UNBLOCK_ID_MAX])
 {
 	struct out found;
 	int err;
 
+	id[0] = '\0';
+	if (unblock->expires_ns > 0)
+		return 0;
 	out_init(&found, 64);
 	err = store_run(store, "SELECT id FROM unblock WHERE state = 'pending' AND type = $1"
 			" AND LOWER(value) = LOWER($2) AND LOWER(target) = LOWER($3)"
-			" AND remove = $4 AND undoes = $5",
+			" AND remove = $4 AND undoes = $5 AND once = $6 AND expires = 0",
 			(const struct store_value[]){
 				store_text(unblock->type), store_text(unblock->value),
 				store_text(unblock->target), store_int(unblock->remove),
-				store_text(unblock->undoes) }, 5, on_text, &found);
+				store_text(unblock->undoes), store_int(unblock->once) },
+			6, on_text, &found);
 	text_copy(id, UNBLOCK_ID_MAX, found.at ? found.at : "");
 	out_finish(&found);
 	return err;
@@ -123,8 +128,8 @@ static int complete(struct store *store, const struct unblock_ack *ack, const st
 			     store_int(clock_now_ns()), store_text(ack->id));
 
 	if (err == 0 && undoes.len > 0 && !failed)
-		err = store_exec(store, "UPDATE unblock SET state = 'undone' WHERE id = $1",
-				 store_text(undoes));
+		err = store_exec(store, "UPDATE unblock SET state = 'undone' WHERE id = $1"
+				 " AND state IN ('applied', 'failed')", store_text(undoes));
 	return err;
 }
 
@@ -177,7 +182,7 @@ int unblock_ack(struct store *store, const struct unblock_ack *ack)
 
 struct undoing {
 	struct store *store;
-	bool there;
+	bool there, remove;
 	struct out state, type, value, target;
 };
 
@@ -188,6 +193,7 @@ static int on_undone(void *arg, const struct store_value *columns)
 			       &undoing->target };
 
 	undoing->there = true;
+	undoing->remove = columns[4].number != 0;
 	for (size_t i = 0; i < ARRAY_LEN(outs); i++)
 		out_put(outs[i], columns[i].text.at, columns[i].text.len);
 	return 1;
@@ -198,6 +204,8 @@ static struct str text_of(const struct out *out)
 	return (struct str){ out->at, out->len };
 }
 
+/* Also a pending one may be in force, where an agent has fetched it and others have not yet, and
+ * a failed one where only another agent failed: an agent without it has nothing to do. */
 static int undo_found(struct store *store, const struct undoing *undoing, struct str id,
 		      struct str who, char undo[UNBLOCK_ID_MAX])
 {
@@ -205,15 +213,20 @@ static int undo_found(struct store *store, const struct undoing *undoing, struct
 		.type = text_of(&undoing->type), .value = text_of(&undoing->value),
 		.target = text_of(&undoing->target), .who = who, .undoes = id, .remove = true,
 	};
+	struct str state = text_of(&undoing->state);
+	int err;
 
 	undo[0] = '\0';
 	if (!undoing->there)
 		return -ENOENT;
-	if (str_equal(text_of(&undoing->state), STR("pending")))
-		return store_exec(store, "UPDATE unblock SET state = 'cancelled', completed = $1"
-				  " WHERE id = $2", store_int(clock_now_ns()), store_text(id));
-	if (!str_equal(text_of(&undoing->state), STR("applied")))
+	if (str_equal(state, STR("pending"))) {
+		err = store_exec(store, "UPDATE unblock SET state = 'cancelled', completed = $1"
+				 " WHERE id = $2", store_int(clock_now_ns()), store_text(id));
+		if (err < 0 || undoing->remove)
+			return err;
+	} else if (!str_equal(state, STR("applied")) && !str_equal(state, STR("failed"))) {
 		return -EALREADY;
+	}
 	return unblock_add(store, &removal, undo);
 }
 
@@ -226,8 +239,8 @@ int unblock_undo(struct store *store, struct str id, struct str who, char undo[U
 	for (size_t i = 0; i < ARRAY_LEN(outs); i++)
 		out_init(outs[i], 8192);
 	/* A removal is undone by a new request. */
-	err = store_run(store, "SELECT state, type, value, target FROM unblock WHERE id = $1"
-			" AND (remove = 0 OR state = 'pending')",
+	err = store_run(store, "SELECT state, type, value, target, remove FROM unblock"
+			" WHERE id = $1 AND (remove = 0 OR state = 'pending')",
 			(const struct store_value[]){ store_text(id) }, 1, on_undone, &undoing);
 	if (err == 0)
 		err = undo_found(store, &undoing, id, who, undo);

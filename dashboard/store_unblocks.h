@@ -18,10 +18,12 @@ struct unblock {
 
 /*
  * Inside a transaction each.
- * add: id gets its own, or that of the same one that is pending; -EAGAIN: too many are pending.
+ * add: id gets its own, or that of the same one without an end that is pending; -EAGAIN: too many
+ * are pending.
  * ack: by hostname, "" when it does not say; -ENOENT: none such is pending.
- * undo: a pending one is cancelled, an applied one becomes a pending removal, whose id it gets;
- * -ENOENT: none such; -EALREADY: nothing to undo.
+ * undo: a pending one is cancelled; for it, an applied and a failed one there is a pending removal
+ * then, whose id it gets ("": it was a removal itself); -ENOENT: none such; -EALREADY: nothing to
+ * undo.
  */
 int unblock_add(struct store *store, const struct unblock *unblock, char id[UNBLOCK_ID_MAX]);
 

@@ -16,7 +16,7 @@ struct who {
 	enum who_kind kind;
 	unsigned may;                   /* of enum who_may */
 	char name[WHO_NAME_MAX];        /* "admin", "key:agents": for the audit */
-	char hash[WHO_HASH_MAX];        /* of the session's token */
+	char hash[WHO_HASH_MAX];        /* of the key, or the session's token */
 };
 
 #endif

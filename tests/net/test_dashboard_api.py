@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dashboard import Dashboard, event
+from ringfence import sanitized
 
 TOO_LONG = "more than a MiB"
 UNAUTHORIZED = '{"error":"unauthorized"}\n'
@@ -80,6 +81,16 @@ def test_a_bad_post_is_told_so_in_generation_bs_words(net, body, kind, status, t
     if status == 400:
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert net.ask("POST", "/api/v1/logs", body, key=None).text == UNAUTHORIZED
+
+
+def test_a_few_packed_bytes_do_not_become_much_memory(net):
+    packed = gzip.compress(b"[" + b"{}," * 2_500_000 + b"{}]")
+    answer = net.ask("POST", "/api/v1/logs", packed, content_encoding="gzip",
+                     content_type="application/json")
+    assert answer.status == 413 and "at most 10000" in answer.text
+    with open(f"/proc/{net.process.pid}/status") as file:
+        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    assert sanitized() or peak < 200_000                # KiB
 
 
 def test_batches_come_packed_or_as_lines(net):
@@ -169,6 +180,16 @@ def test_aggregates_sum_up(net):
     clients = net.api("/aggregates?range=1h&dimension=client&q=b.example")
     assert [(row["key"], row["blocked"]) for row in clients["rows"]] == [("host-1", 1)]
     assert net.get("/api/v1/aggregates?dimension=moon").status == 400
+
+
+def test_no_number_of_an_agent_makes_a_sum_impossible(net):
+    largest = 2**63 - 1
+    ids = net.ship(*(event("huge.example", "ALLOWED", bytes_up=number, bytes_down=number,
+                           duration_ms=number, time=None)
+                     for number in (largest, largest, -largest - 1, 1e18, 5)))
+    sums = net.api("/aggregates?range=1h&q=huge.example")
+    assert sums["rows"][0]["bytes"] == sums["buckets"][-1]["bytes"] == 3 * 2**45 + 10
+    assert net.api(f"/logs/{ids[0]}")["fields"]["bytes_up"] == largest  # as it was said
 
 
 def test_clearing_removes_all_but_ids_go_on(net):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from dashboard import KEY, Dashboard, event
-from ringfence import binary
+from ringfence import binary, until
 
 BCRYPT = "$2b$05$abcdefghijklmnopqrstuu5s1KTmyZqIK0rVoXzA9rZAYUUNgEh2y"    # no known password
 READS = "/logs", "/logs/1", "/logs/browse", "/events", "/config", "/aggregates", \
@@ -162,6 +162,38 @@ def test_guessing_keys_is_slowed_down_but_not_for_those_who_know_one(start):
     assert dashboard.get("/api/v1/logs", source="127.0.0.4").status == 429  # never seen there
 
 
+def test_who_guesses_from_everywhere_locks_nobody_out_that_knows_a_key(start):
+    dashboard = start(TRUSTED_PROXIES="127.0.0.2")
+
+    def get(source, key="guess"):
+        return dashboard.get("/api/v1/logs", key=key, source="127.0.0.2",
+                             x_forwarded_for=source).status
+    assert {get(f"198.51.{number // 200}.{number % 200}") for number in range(300)} == {401}
+    assert get("203.0.113.7", KEY) == 200
+    # A network of IPv6 is one source.
+    assert [get(f"2001:db8::{number}") for number in range(1, 12)][-1] == 429
+    assert get("2001:db8:0:1::1") == 401
+
+
+def test_a_stream_and_a_waiting_agent_end_when_their_key_does(start):
+    dashboard = start()
+    keys = [dashboard.ask("POST", "/api/v1/apikeys", {"label": scope, "scope": scope}).json()
+            for scope in ("read", "agent")]
+    stream, agent = dashboard.connect(), dashboard.connect()
+    stream.request("GET", "/api/v1/events", headers={"X-Api-Key": keys[0]["key"]})
+    response = stream.getresponse()
+    assert response.readline()
+    agent.request("POST", "/api/v1/sync?wait=30", '{"hostname":"a"}', {
+        "X-Api-Key": keys[1]["key"], "Content-Type": "application/json"})
+    until(lambda: dashboard.api("/fleet/instances"), "it waits")
+    for key in keys:
+        id = key["api_key"]["id"]
+        assert dashboard.ask("DELETE", f"/api/v1/apikeys/{id}").status == 200
+    response.read()                                     # to its end
+    dashboard.ask("POST", "/api/v1/unblocks", {"type": "ip", "value": "192.0.2.7"})
+    assert agent.getresponse().status == 401
+
+
 def test_guessing_passwords_is_slowed_down(start):
     dashboard = start(COOKIE_SECURE="false")
     statuses = [login(dashboard, "guess", source="127.0.0.2").status for _ in range(12)]
@@ -219,6 +251,30 @@ def test_forwarded_addresses_count_only_from_trusted_proxies(start):
                         x_forwarded_for="spoofed, 203.0.113.5, 10.1.2.3").status == 429
     assert trusting.get("/api/v1/logs", key="guess", source="127.0.0.2",
                         x_forwarded_for="203.0.113.6").status == 401
+
+
+def get_with(dashboard, path, *headers):
+    """From 127.0.0.2, with headers of which some are there twice."""
+    connection = dashboard.connect("127.0.0.2")
+    connection.putrequest("GET", "/api/v1" + path)
+    for name, value in headers:
+        connection.putheader(name, value)
+    connection.endheaders()
+    with contextlib.closing(connection):
+        return connection.getresponse().status
+
+
+def test_a_proxy_that_adds_a_line_of_its_own_is_the_one_believed(start):
+    dashboard = start(TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8", AUTH_MODE="forward",
+                      FORWARD_AUTH_HEADER="X-Remote-User")
+    statuses = [get_with(dashboard, "/logs", ("X-Api-Key", "guess"),
+                         ("X-Forwarded-For", f"203.0.113.{number}"),
+                         ("X-Forwarded-For", "198.51.100.5"), ("X-Forwarded-For", "10.1.2.3"))
+                for number in range(20)]
+    assert statuses[0] == 401 and statuses[-1] == 429
+    assert dashboard.wait_event("auth.backoff")["source"] == "198.51.100.5"
+    assert get_with(dashboard, "/logs", ("X-Remote-User", "bob")) == 200
+    assert get_with(dashboard, "/logs", ("X-Remote-User", "admin"), ("x-remote-user", "bob")) == 401
 
 
 def test_a_trusted_proxy_names_the_user(start):
@@ -312,7 +368,6 @@ def test_unblocks_are_checked_kept_acknowledged_and_undone(start):
     done = {item["id"]: item for item in status.json()["completed"]}
     assert done[number]["status"] == "applied" and done[number]["value"] == "api.example"
     assert done[once]["status"] == "failed" and done[once]["error"] == "the policy is read-only"
-    assert again.ask("DELETE", f"/api/v1/unblocks/{once}").status == 409
     undo = again.ask("DELETE", f"/api/v1/unblocks/{number}").json()["id"]
     assert again.api("/unblocks?hostname=host-1")["pending"] == []      # not for old agents
     item, = again.api("/unblocks?hostname=host-1&features=1")["pending"]
@@ -320,6 +375,7 @@ def test_unblocks_are_checked_kept_acknowledged_and_undone(start):
     again.ask("POST", "/api/v1/unblocks/ack", {"id": undo, "policy_hash": "abc"})
     done = {item["id"]: item for item in again.api("/unblocks/status")["completed"]}
     assert done[number]["status"] == "undone"
+    assert again.ask("DELETE", f"/api/v1/unblocks/{number}").status == 409
     actions = [record["action"] for record in again.api("/audit")]
     assert actions[:3] == ["unblock.applied", "unblock.undo", "unblock.failed"]
 

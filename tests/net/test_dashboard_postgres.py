@@ -135,6 +135,26 @@ def test_search_aggregates_and_retention_are_the_same(start):
     assert dashboard.get("/api/v1/logs?q=%ff%fe").json() == []
 
 
+def test_no_number_makes_a_sum_impossible_and_undo_reaches_all(start):
+    dashboard = start()
+    dashboard.ship(*(event("huge.example", "ALLOWED", bytes_up=2**63 - 1, bytes_down=5, time=None)
+                     for _ in range(3)))
+    sums = dashboard.api("/aggregates?range=1h&q=huge.example")
+    assert sums["rows"][0]["bytes"] == sums["buckets"][-1]["bytes"] == 3 * (2**44 + 5)
+    for name in "a", "b":
+        assert dashboard.ask("POST", "/api/v1/sync", {"hostname": name}).status == 200
+
+    def unblock(**terms):
+        return dashboard.ask("POST", "/api/v1/unblocks", {"type": "ip", "value": "192.0.2.9",
+                                                          **terms}).json()["id"]
+    number = unblock()
+    assert unblock() == number and unblock(expires_in=60) != number
+    dashboard.ask("POST", "/api/v1/unblocks/ack", {"id": number, "hostname": "a"})
+    undo = dashboard.ask("DELETE", f"/api/v1/unblocks/{number}").json()["id"]
+    pending = dashboard.api("/unblocks?hostname=a&features=1")["pending"]
+    assert [item["id"] for item in pending if item.get("undoes") == number] == [undo]
+
+
 def test_an_end_that_one_takes_completes_the_row_of_another(start):
     one, two = start(), start()
     row = event("a.example", "ALLOWED", conn=7)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -150,6 +151,51 @@ def test_each_post_is_stored_as_a_whole_or_not_at_all(start):
     huge = event(note="x" * (300 << 10))
     assert len(dashboard.ship(event(), huge, event())) == 2     # what is too long is left out
     assert len(dashboard.api("/logs")) == 2
+
+
+def test_a_full_fleet_refuses_only_new_instances_and_bounds_what_each_says(start, tmp_path):
+    dashboard = start()
+
+    def sync(name, entries=0):
+        return dashboard.ask("POST", "/api/v1/sync", {
+            "hostname": name, "filter_mode": "https",
+            "policy": {"domains": ["x" * 60] * entries}}).status
+
+    def shown(name):
+        return next(one for one in dashboard.api("/fleet/instances") if one["hostname"] == name)
+    assert sync("known", 5000) == 200
+    assert len(shown("known")["policy"]["domains"]) == 5000
+    store = sqlite3.connect(tmp_path / "events.db", isolation_level=None, timeout=30)
+    now = int(time.time()) * 10**9
+    store.execute("BEGIN")
+    store.executemany("INSERT INTO instance VALUES (?, ?, ?, '{}')",
+                      ((f"{number:016x}", f"h{number}", now) for number in range(10000)))
+    store.execute("COMMIT")
+    store.close()
+    assert sync("new") == 429
+    assert sync("known", 5000) == 200
+    assert shown("known")["mode"] == "https" and "policy" not in shown("known")
+    assert sync("known", 10) == 200 and len(shown("known")["policy"]["domains"]) == 10
+
+
+def test_an_agent_that_asks_without_end_is_slowed_down(start):
+    dashboard = start(RATE_RPS="1", RATE_BURST="5")
+    statuses = [dashboard.ask("POST", "/api/v1/sync", {"hostname": "a"}).status
+                for _ in range(20)]
+    assert statuses[:5] == [200] * 5 and statuses[-1] == 429
+    assert dashboard.ship(event())                      # events are counted apart
+
+
+def test_a_second_one_leaves_the_socket_of_the_first_alone(start, tmp_path):
+    path = tmp_path / "socket"
+    first = start(UNIX_SOCKET=str(path))
+    second = subprocess.run([binary(), "dashboard"], capture_output=True, text=True, timeout=60,
+                            env={"PATH": os.environ["PATH"], "PORT": "off", "EPHEMERAL": "true",
+                                 "API_KEY": KEY, "UNIX_SOCKET": str(path)})
+    assert second.returncode == 1 and "UNIX_SOCKET" in second.stderr
+    assert path.exists()
+    first.stop()
+    assert not path.exists()
 
 
 def test_it_listens_on_a_unix_socket_too(start, tmp_path):

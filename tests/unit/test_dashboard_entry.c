@@ -207,6 +207,39 @@ static size_t pack(const char *text, size_t len, unsigned char *packed, size_t m
 	return max - stream.avail_out;
 }
 
+static bool too_many(const char *head, const char *piece, size_t count, const char *tail,
+		     bool lines)
+{
+	struct out text;
+	bool result;
+
+	out_init(&text, PAYLOAD_PLAIN_MAX);
+	out_text(&text, head);
+	for (size_t i = 0; i < count; i++)
+		out_text(&text, piece);
+	out_text(&text, tail);
+	assert_false(text.failed);
+	result = payload_too_many((struct str){ text.at, text.len }, lines);
+	out_finish(&text);
+	return result;
+}
+
+static void payload_that_would_take_far_more_memory_than_text_is_told(void **state)
+{
+	static const char event[] = "{\"a\":\"}]{[,\\\"\\\\\",\"b\":[1]},";
+
+	(void)state;
+	assert_false(too_many("[", event, 9999, "{}]", false));
+	assert_true(too_many("[", event, 10000, "{}]", false));
+	assert_false(too_many("", "{\"a\":1}\n", 9999, "", true));
+	assert_true(too_many("", "{\"a\":1}\n", 10001, "", true));
+	assert_true(too_many("[{\"a\":[", "{},", 50000, "{}]}]", false));
+	assert_true(too_many("{\"a\":[", "1,", 500001, "1]}", false));
+	assert_true(too_many(" {\"a\":", "[", 50001, "", false));
+	assert_false(too_many("[\"", "{[,\n", 100000, "", false));
+	assert_false(too_many("[\"", "{[,\n", 100000, "\\", false));
+}
+
 static void payload_is_inflated_up_to_a_bound_and_only_when_whole(void **state)
 {
 	static char text[100000];
@@ -278,6 +311,7 @@ int main(void)
 		cmocka_unit_test(entry_that_differs_in_its_port_has_the_same_subject),
 		cmocka_unit_test(host_text_that_no_host_has_is_not_ok),
 		cmocka_unit_test(payload_is_an_object_an_array_or_lines),
+		cmocka_unit_test(payload_that_would_take_far_more_memory_than_text_is_told),
 		cmocka_unit_test(payload_is_inflated_up_to_a_bound_and_only_when_whole),
 		cmocka_unit_test(rfc3339_is_read_and_written),
 		cmocka_unit_test(out_writes_json_as_go_does_and_stops_at_its_bound),

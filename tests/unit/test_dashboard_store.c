@@ -208,6 +208,82 @@ static void unblock_goes_from_pending_to_undone(void **state)
 	assert_int_equal(unblock_undo(store, str_of(id), STR("me"), undo), -EALREADY);
 }
 
+static bool is_pending(struct store *store, const char *hostname, const char *id)
+{
+	struct out out;
+	bool found;
+
+	out_init(&out, 65536);
+	assert_int_equal(unblock_pending(store, &(struct unblock_view){
+				.hostname = str_of(hostname) }, &out), 0);
+	found = strstr(out.at, id) != NULL;
+	out_finish(&out);
+	return found;
+}
+
+static void saw(struct store *store, const char *id, const char *hostname)
+{
+	assert_int_equal(store_exec(store, "INSERT INTO instance(id, hostname, last_seen, json)"
+				    " VALUES ($1, $2, $3, '{}')", store_text(str_of(id)),
+				    store_text(str_of(hostname)), store_int(clock_now_ns())), 0);
+}
+
+/* For all hosts, and only one has done it; or one has, and another could not. */
+static void undo_takes_away_what_some_host_has_in_force(void **state)
+{
+	struct store *store = *state;
+	const struct unblock wanted = { .type = STR("domain"), .value = STR("a.example"),
+					.target = STR(""), .who = STR("me"), .reason = STR(""),
+					.undoes = STR("") };
+	char id[UNBLOCK_ID_MAX], undo[UNBLOCK_ID_MAX], own[64];
+
+	saw(store, "1", "h1");
+	saw(store, "2", "h2");
+	for (int failed = 0; failed < 2; failed++) {
+		assert_int_equal(unblock_add(store, &wanted, id), 0);
+		assert_int_equal(unblock_ack(store, &(struct unblock_ack){
+					.id = str_of(id), .hostname = STR("h1") }), 0);
+		if (failed)
+			assert_int_equal(unblock_ack(store, &(struct unblock_ack){
+						.id = str_of(id), .hostname = STR("h2"),
+						.error = STR("read-only") }), 0);
+		assert_int_equal(unblock_undo(store, str_of(id), STR("me"), undo), 0);
+		assert_string_not_equal(undo, "");
+		snprintf(own, sizeof(own), "\"id\":\"%s\"", id);
+		assert_false(is_pending(store, "h2", own));
+		assert_true(is_pending(store, "h1", undo));
+		assert_true(is_pending(store, "h2", undo));
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(unblock_ack(store, &(struct unblock_ack){
+						.id = str_of(undo),
+						.hostname = i ? STR("h1") : STR("h2") }), 0);
+		assert_false(is_pending(store, "h1", undo));
+		assert_int_equal(unblock_undo(store, str_of(id), STR("me"), undo), -EALREADY);
+	}
+}
+
+static void unblocks_of_other_terms_are_not_the_same(void **state)
+{
+	struct store *store = *state;
+	struct unblock wanted = { .type = STR("domain"), .value = STR("a.example"),
+				  .target = STR("h1"), .who = STR("me"), .reason = STR(""),
+				  .undoes = STR("") };
+	char always[UNBLOCK_ID_MAX], hour[UNBLOCK_ID_MAX], once[UNBLOCK_ID_MAX],
+	     again[UNBLOCK_ID_MAX];
+
+	assert_int_equal(unblock_add(store, &wanted, always), 0);
+	wanted.expires_ns = clock_now_ns() + 3600 * NS_PER_S;
+	assert_int_equal(unblock_add(store, &wanted, hour), 0);
+	assert_string_not_equal(hour, always);
+	wanted.expires_ns = 0;
+	wanted.once = true;
+	assert_int_equal(unblock_add(store, &wanted, once), 0);
+	assert_string_not_equal(once, always);
+	wanted.once = false;
+	assert_int_equal(unblock_add(store, &wanted, again), 0);
+	assert_string_equal(again, always);
+}
+
 static void unblock_that_is_over_is_no_longer_pending(void **state)
 {
 	struct store *store = *state;
@@ -255,6 +331,8 @@ int main(void)
 		TEST(store_prunes_the_oldest_and_keeps_count),
 		TEST(store_forgets_what_was_rolled_back),
 		TEST(unblock_goes_from_pending_to_undone),
+		TEST(undo_takes_away_what_some_host_has_in_force),
+		TEST(unblocks_of_other_terms_are_not_the_same),
 		TEST(unblock_that_is_over_is_no_longer_pending),
 		TEST(unblocks_are_limited_in_number),
 	};
