@@ -86,7 +86,8 @@ static void refresh(struct unblocker *unblocker)
 		return;
 	memcpy(unblocker->seen_hash, policy->hash, sizeof(policy->hash));
 	unblocker->noted_count = 0;
-	take_notes(unblocker, (struct str){ kept->text, kept->len }, false);
+	if (kept->text)                         /* the variables have no text */
+		take_notes(unblocker, (struct str){ kept->text, kept->len }, false);
 	if (!unblocker->overlay[0] || policy_file_read(unblocker->overlay, &text, &len, NULL) < 0)
 		return;
 	take_notes(unblocker, (struct str){ text, len }, true);
