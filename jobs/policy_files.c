@@ -15,7 +15,24 @@
 
 enum { POLICY_FILE_MAX = 256 << 20 };
 
-int policy_file_read(const char *path, char **text, size_t *len)
+static void set_state(struct policy_file_state *state, const struct stat *stat_)
+{
+	*state = (struct policy_file_state){ true, stat_->st_dev, stat_->st_ino, stat_->st_size,
+					     stat_->st_mtim };
+}
+
+static bool is_as(const char *path, const struct policy_file_state *state)
+{
+	struct stat stat_;
+
+	if (stat(path, &stat_) < 0)
+		return errno == ENOENT && !state->there;
+	return state->there && stat_.st_dev == state->device && stat_.st_ino == state->inode &&
+	       stat_.st_size == state->size && stat_.st_mtim.tv_sec == state->changed.tv_sec &&
+	       stat_.st_mtim.tv_nsec == state->changed.tv_nsec;
+}
+
+int policy_file_read(const char *path, char **text, size_t *len, struct policy_file_state *state)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat stat_;
@@ -23,6 +40,8 @@ int policy_file_read(const char *path, char **text, size_t *len)
 
 	*text = NULL;
 	*len = 0;
+	if (state)
+		*state = (struct policy_file_state){ 0 };
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &stat_) < 0)
@@ -44,6 +63,8 @@ int policy_file_read(const char *path, char **text, size_t *len)
 			*len += (size_t)n;
 	}
 	close(fd);
+	if (state && err == 0)
+		set_state(state, &stat_);
 	if (err < 0) {
 		free(*text);
 		*text = NULL;
@@ -79,39 +100,76 @@ static void sync_folder(const char *path)
 	}
 }
 
-int policy_file_write(const char *given, struct str text, bool make)
+/* Beside it, under a name that nobody else has: a draft of the owner's may lie there as well. */
+static int open_beside(const char *path, char new[PATH_MAX])
 {
-	char path[PATH_MAX], new[PATH_MAX + 16], folder[PATH_MAX];
+	char folder[PATH_MAX];
+	int fd;
+
+	text_copy(folder, sizeof(folder), path);
+	if (snprintf(new, PATH_MAX, "%s/.ringfence-XXXXXX", dirname(folder)) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	fd = mkostemp(new, O_CLOEXEC);          /* mode 0600 */
+	return fd < 0 ? -errno : fd;
+}
+
+/* The same owner and mode as what it replaces. */
+static int make_like(int fd, const char *path)
+{
 	struct stat stat_;
-	bool there;
+
+	if (stat(path, &stat_) < 0)
+		return errno == ENOENT ? -ESTALE : -errno;
+	if (fchown(fd, stat_.st_uid, stat_.st_gid) < 0 || fchmod(fd, stat_.st_mode & 07777) < 0)
+		return -errno;
+	return 0;
+}
+
+int policy_file_write(const char *given, struct str text, struct policy_file_state *state)
+{
+	char path[PATH_MAX], new[PATH_MAX], folder[PATH_MAX];
+	struct policy_file_state made;
+	struct stat stat_;
 	int fd, err;
 
 	/* A link stays one: what it leads to is replaced. */
-	there = realpath(given, path) != NULL && stat(path, &stat_) == 0;
-	if (!there && !make)
-		return -ENOENT;
-	if (!there) {
+	if (state->there && !realpath(given, path))
+		return errno == ENOENT ? -ESTALE : -errno;
+	if (!state->there) {
 		text_copy(path, sizeof(path), given);
 		text_copy(folder, sizeof(folder), given);
 		(void)mkdir(dirname(folder), 0755);
 	}
-	snprintf(new, sizeof(new), "%s.new", path);
-	(void)unlink(new);
-	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open_beside(path, new);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	err = write_all(fd, text);
-	if (err == 0 && there && (fchown(fd, stat_.st_uid, stat_.st_gid) < 0 ||
-				  fchmod(fd, stat_.st_mode & 07777) < 0))
+	if (err == 0 && state->there)
+		err = make_like(fd, path);
+	if (err == 0 && fstat(fd, &stat_) < 0)
 		err = -errno;
 	close(fd);
+	/* Directly before: what somebody saved meanwhile must not be lost. */
+	if (err == 0 && !is_as(path, state))
+		err = -ESTALE;
+	if (err == 0)
+		set_state(&made, &stat_);
 	if (err == 0 && rename(new, path) < 0)
 		err = -errno;
-	if (err < 0)
+	if (err < 0) {
 		(void)unlink(new);
-	else
-		sync_folder(path);
-	return err;
+		return err;
+	}
+	sync_folder(path);
+	*state = made;
+	return 0;
+}
+
+int policy_file_remove(const char *path, const struct policy_file_state *state)
+{
+	if (!is_as(path, state))
+		return -ESTALE;
+	return unlink(path) < 0 ? -errno : 0;
 }
 
 void policy_drop_expired(char **text, size_t *len)

@@ -102,7 +102,7 @@ static int read_file(struct policy_source *source, struct policy_error *error)
 	int err;
 
 	forget(file);
-	err = policy_file_read(source->path, &file->text, &file->len);
+	err = policy_file_read(source->path, &file->text, &file->len, NULL);
 	if (err == 0)
 		policy_hash(file->text, file->len, file->hash);
 	else
@@ -127,7 +127,7 @@ int policy_source_read(struct policy_source *source, const uint64_t known[4],
 	if (!source->path)
 		return policy_from_lists(source->ips, source->domains, policy, error);
 	err = read_file(source, error);
-	if (source->overlay && policy_file_read(source->overlay, &overlay, &len) == 0) {
+	if (source->overlay && policy_file_read(source->overlay, &overlay, &len, NULL) == 0) {
 		policy_drop_expired(&overlay, &len);
 		merged = (struct str){ overlay, len };
 	}

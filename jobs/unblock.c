@@ -16,7 +16,7 @@
 #include "jobs/filter.h"
 #include "jobs/policy_files.h"
 
-enum { WHY_MAX = 1024 };
+enum { WHY_MAX = 1024, EDITS_MAX = 5 };    /* of a file that others write as well */
 
 struct noted {                          /* an entry that was unblocked */
 	struct policy_note note;
@@ -86,8 +86,9 @@ static void refresh(struct unblocker *unblocker)
 		return;
 	memcpy(unblocker->seen_hash, policy->hash, sizeof(policy->hash));
 	unblocker->noted_count = 0;
-	take_notes(unblocker, (struct str){ kept->text, kept->len }, false);
-	if (!unblocker->overlay[0] || policy_file_read(unblocker->overlay, &text, &len) < 0)
+	if (kept->text)                         /* the variables have no text */
+		take_notes(unblocker, (struct str){ kept->text, kept->len }, false);
+	if (!unblocker->overlay[0] || policy_file_read(unblocker->overlay, &text, &len, NULL) < 0)
 		return;
 	take_notes(unblocker, (struct str){ text, len }, true);
 	free(text);
@@ -139,6 +140,50 @@ static int check_there(struct running *running, const struct policy_note *note,
 	return err < 0 ? err : -EINVAL;
 }
 
+struct edited {                         /* a file, before and after */
+	char *text;                     /* before; NULL: it was not there */
+	size_t len;
+	struct policy_file_state state; /* after */
+};
+
+/* 0; -EEXIST: it stands there; or another -errno.  -ESTALE: somebody saved it meanwhile. */
+static int edit_file(const char *path, bool make, const struct edit *edit, struct edited *edited)
+{
+	struct str before = { overlay_head, sizeof(overlay_head) - 1 };
+	char *new = NULL;
+	size_t len = 0;
+	int err = policy_file_read(path, &edited->text, &edited->len, &edited->state);
+
+	if (err == 0)
+		before = (struct str){ edited->text, edited->len };
+	if (err == -ENOENT && make)
+		err = 0;
+	if (err == 0)
+		err = edit_text(before, edit, &new, &len);
+	if (err == 0)
+		err = policy_file_write(path, (struct str){ new, len }, &edited->state);
+	free(new);
+	return err;
+}
+
+/* As it was, if nobody else has written it since. */
+static void put_back(const char *path, struct edited *edited)
+{
+	if (edited->text)
+		(void)policy_file_write(path, (struct str){ edited->text, edited->len },
+					&edited->state);
+	else
+		(void)policy_file_remove(path, &edited->state);
+}
+
+static const char *change_error(int err)
+{
+	return err == -ENOTSUP ? "its layout has no place for another line" :
+	       err == -EINVAL  ? "it is no good policy: correct it" :
+	       err == -ESTALE  ? "somebody else keeps writing it: try again" :
+				 strerror(-err);
+}
+
 /* Change a file and the policy in force, or neither.  0; -EEXIST: it is in force already; or
  * another -errno, *why says it. */
 static int change(struct unblocker *unblocker, bool overlay, const struct edit *edit,
@@ -146,41 +191,25 @@ static int change(struct unblocker *unblocker, bool overlay, const struct edit *
 {
 	struct running *running = unblocker->running;
 	const char *path = overlay ? unblocker->overlay : running->reload.source.path;
-	char *text = NULL, *new = NULL;
-	size_t len = 0, new_len = 0;
-	bool there = true;
-	int err;
+	struct edited edited = { 0 };
+	int err = path[0] ? -ESTALE : -ENOENT;
 
-	if (!path[0])
-		return -ENOENT;
-	err = policy_file_read(path, &text, &len);
-	if (err == -ENOENT && overlay) {
-		there = false;
-		err = 0;
+	for (int i = 0; i < EDITS_MAX && err == -ESTALE; i++) {
+		free(edited.text);
+		err = edit_file(path, overlay, edit, &edited);
 	}
-	if (err == 0)
-		err = edit_text(there ? (struct str){ text, len } :
-					(struct str){ overlay_head, sizeof(overlay_head) - 1 },
-				edit, &new, &new_len);
-	if (err == 0)
-		err = policy_file_write(path, (struct str){ new, new_len }, overlay);
 	if (err == 0) {
 		err = reload_edited(running, why, WHY_MAX);
 		if (err > 0)            /* the overlay is in force, the policy file is not */
 			err = overlay ? 0 : -EINVAL;
-		if (err < 0 && there)
-			(void)policy_file_write(path, (struct str){ text, len }, false);
-		else if (err < 0)
-			(void)unlink(path);
+		if (err < 0)
+			put_back(path, &edited);
 	} else if (err == -EEXIST && edit->add) {
 		err = check_there(running, edit->add, why);
-	} else {
-		snprintf(why, WHY_MAX, "%.700s: %s", path,
-			 err == -ENOTSUP ? "its layout has no place for another line" :
-			 err == -EINVAL ? "it is no good policy: correct it" : strerror(-err));
+	} else if (path[0]) {
+		snprintf(why, WHY_MAX, "%.700s: %s", path, change_error(err));
 	}
-	free(text);
-	free(new);
+	free(edited.text);
 	return err;
 }
 

@@ -8,6 +8,7 @@ import pytest
 from collector import KEY, SHIP, Collector, answer
 from internet import ATTACKER, ORIGIN
 from netns import command
+from ringfence import binary
 
 POLICY = """\
 # Our policy.
@@ -71,14 +72,17 @@ def ours(net):
     return Dashboard(net, True)
 
 
+SAVE_MEANWHILE = os.path.join(os.path.dirname(binary()), "tests", "libsave_meanwhile.so")
+
+
 def overlay(net):
     return os.path.join(net.folder, "overlay.yaml")
 
 
-def start(net, server, policy=POLICY, fresh=True, **env):
+def start(net, server, policy=POLICY, fresh=True, wrapper=(), **env):
     if fresh and os.path.exists(overlay(net)):
         os.unlink(overlay(net))
-    net.start(policy=policy, env={
+    net.start(policy=policy, wrapper=wrapper, env={
         "DASHBOARD_HOST": server.url, **SHIP, "ENABLE_REMOTE_UNBLOCK": "true",
         "UNBLOCK_POLL_INTERVAL": "100ms", "POLICY_OVERLAY_PATH": overlay(net),
         "HOSTNAME": "host 1", **env})
@@ -311,6 +315,32 @@ def test_mode_and_owner_of_the_file_stay(net, ours):
     ours.unblock("evil.test")
     found = os.stat(net.policy_path)
     assert stat.S_IMODE(found.st_mode) == 0o640 and found.st_uid == found.st_gid == 1234
+
+
+def test_a_draft_of_the_owners_beside_the_file_stays(net, ours):
+    start(net, ours)
+    draft = net.policy_path + ".new"
+    with open(draft, "w") as file:
+        file.write("a draft\n")
+    assert ours.unblock("evil.test")["status"] == "applied"
+    assert "evil.test" in policy(net) and open(draft).read() == "a draft\n"
+    assert sorted(os.listdir(os.path.dirname(draft))) == ["policy.yaml", "policy.yaml.new"]
+    os.unlink(draft)
+
+
+@pytest.mark.skipif(not os.path.exists(SAVE_MEANWHILE), reason="a sanitizer's build has no library")
+def test_what_an_editor_saves_while_we_edit_is_not_lost(net, ours):
+    draft = os.path.join(net.folder, "draft")
+    start(net, ours, wrapper=["env", f"LD_PRELOAD={SAVE_MEANWHILE}", f"SAVE_FROM={draft}",
+                              f"SAVE_TO={net.policy_path}"])
+    saved = POLICY.replace("Our policy", "Our new policy").replace("[]", "[203.0.113.99]")
+    with open(draft, "w") as file:
+        file.write(saved)
+    assert ours.unblock("evil.test")["status"] == "applied"
+    assert not os.path.exists(draft)
+    assert "new policy" in policy(net) and "203.0.113.99" in policy(net)
+    assert "evil.test" in policy(net)
+    assert net.client.tls("evil.test", to=ATTACKER) == "OK"
 
 
 def test_a_broken_overlay_is_said_and_blocks(net, ours):
