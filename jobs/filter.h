@@ -25,7 +25,7 @@ struct reload {                         /* jobs/reload.c */
 	uint64_t failed_at_ms;          /* CLOCK_REALTIME */
 	uint64_t seen_hash[4];          /* of what was read last and is not in force */
 	bool stale_told;
-	struct { uint64_t inode, size, changed_ns; } looked;    /* at the file, by the last re-check */
+	struct { uint64_t inode, size, changed_ns; } looked;    /* by the last re-check */
 	char overlay[PATH_MAX];         /* source.overlay */
 };
 

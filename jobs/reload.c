@@ -23,7 +23,7 @@
 
 enum {
 	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
-	STILL_MS = 200,                 /* a file that changes meanwhile is not read by a re-check */
+	STILL_MS = 200,                 /* a re-check reads no file that changes meanwhile */
 	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
 		  IN_DELETE_SELF,
 };
@@ -283,8 +283,8 @@ static void on_inotify(struct watch *watch)
 		read_policy(running, CHANGED);
 }
 
-/* A re-check may come while somebody writes, and a file that was just cut to nothing is a good policy
- * that allows nothing.  So it looks twice; who has closed the file is seen by inotify anyway. */
+/* A re-check may come while somebody writes, and a file that was just cut to nothing is a good
+ * policy that allows nothing.  So it looks twice; inotify tells when the writer is done anyway. */
 static bool is_still(struct reload *reload)
 {
 	struct stat now;
