@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "dashboard/api.h"
+#include "dashboard/json_arena.h"
 #include "dashboard/limits.h"
 #include "dashboard/payload.h"
 #include "dashboard/rfc3339.h"
@@ -250,6 +251,7 @@ static void finish(struct transaction *t, struct store *store, int err)
 		server_done(post->request);
 	}
 	release(t);
+	json_arena_end();
 	if (err == 0)
 		upkeep_tick(server, store);
 }
@@ -260,6 +262,7 @@ static void ingest(struct job *jobs, struct store *store)
 		struct transaction t = { .post_count = 0 };
 		struct job *next;
 
+		json_arena_begin();
 		for (; jobs && t.post_count < POSTS_MAX && t.bytes < BYTES_ENOUGH &&
 		     t.count < ENTRIES_ENOUGH; jobs = next) {
 			next = jobs->next;

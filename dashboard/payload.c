@@ -60,8 +60,8 @@ bool payload_too_many(struct str body, bool lines)
 {
 	size_t items = 1, containers = 0, values = 0, depth = 0, i = 0;
 
-	/* Where this loses its way, the parser stops. */
-	while (i < body.len) {
+	/* Where this loses its way, and beyond its depth, the parser stops. */
+	while (i < body.len && depth <= JSON_PARSER_MAX_DEPTH) {
 		switch (body.at[i++]) {
 		case '"':
 			i = skip_string(body, i);

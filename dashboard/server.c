@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "dashboard/auth.h"
 #include "dashboard/http.h"
+#include "dashboard/json_arena.h"
 #include "dashboard/limits.h"
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
@@ -144,6 +145,7 @@ int server_open(struct server *server, const struct options *options,
 	int err;
 
 	error[0] = '\0';
+	json_arena_open();
 	server->options = options;
 	server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = server->wake_fd < 0 ? -errno : prepare(server, error);

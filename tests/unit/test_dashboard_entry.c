@@ -235,7 +235,8 @@ static void payload_that_would_take_far_more_memory_than_text_is_told(void **sta
 	assert_true(too_many("", "{\"a\":1}\n", 10001, "", true));
 	assert_true(too_many("[{\"a\":[", "{},", 50000, "{}]}]", false));
 	assert_true(too_many("{\"a\":[", "1,", 500001, "1]}", false));
-	assert_true(too_many(" {\"a\":", "[", 50001, "", false));
+	assert_true(too_many(" {\"a\":[", "[],", 50001, "1]}", false));
+	assert_false(too_many("[", "[", 100000, "", false));    /* no JSON of ours: invalid */
 	assert_false(too_many("[\"", "{[,\n", 100000, "", false));
 	assert_false(too_many("[\"", "{[,\n", 100000, "\\", false));
 }

@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "dashboard/hub.h"
+#include "dashboard/json_arena.h"
 #include "dashboard/limits.h"
 #include "dashboard/route.h"
 #include "dashboard/suffix.h"
@@ -184,6 +185,34 @@ static void route_table_and_description_are_the_same(void **state)
 	json_decref(described);
 }
 
+/* More than the block has, and a value of before and behind. */
+static void json_arena_takes_what_fits_and_leaves_others_alone(void **state)
+{
+	static char text[1 << 20];
+	json_t *before, *all;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	json_arena_open();
+	before = json_pack("{s:s}", "a", "before");
+	for (int turn = 0; turn < 3; turn++) {
+		json_arena_begin();
+		all = json_array();
+		for (int i = 0; i < 100; i++) {
+			assert_int_equal(json_array_append_new(all, json_string(text)), 0);
+			assert_int_equal(json_array_append_new(all, json_integer(i)), 0);
+		}
+		for (size_t i = 0; i < 100; i++) {
+			assert_string_equal(json_string_value(json_array_get(all, 2 * i)), text);
+			assert_int_equal(json_integer_value(json_array_get(all, 2 * i + 1)), i);
+		}
+		json_decref(all);
+		json_arena_end();
+		assert_string_equal(json_string_value(json_object_get(before, "a")), "before");
+	}
+	json_decref(before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +222,7 @@ int main(void)
 		cmocka_unit_test(limits_give_each_source_its_own),
 		cmocka_unit_test(suffix_says_what_opens_too_much),
 		cmocka_unit_test(route_is_found_by_its_own_words_first),
+		cmocka_unit_test(json_arena_takes_what_fits_and_leaves_others_alone),
 		cmocka_unit_test(route_table_and_description_are_the_same),
 	};
 
