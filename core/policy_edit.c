@@ -337,6 +337,15 @@ static bool is_plain(const struct policy_note *note)
 	return note->entry[0] && note->id[0];
 }
 
+/* Alone it ends a line for YAML, but not for who looks for our notes. */
+static bool has_lone_return(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] == '\r' && (i + 1 == text.len || text.at[i + 1] != '\n'))
+			return true;
+	return false;
+}
+
 int policy_edit_add(struct str text, const struct policy_note *note, char **out, size_t *out_len)
 {
 	struct policy_spots spots;
@@ -352,6 +361,8 @@ int policy_edit_add(struct str text, const struct policy_note *note, char **out,
 		return err;
 	err = find_place(text, &spots, note, &in);
 	policy_spots_finish(&spots);
+	if (err == 0 && has_lone_return(text))
+		err = -ENOTSUP;
 	if (err == 0)
 		err = splice(text, in.from, in.to, in.text, &made, &len);
 	if (err == 0)
