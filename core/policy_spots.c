@@ -48,7 +48,8 @@ static int next(struct finder *finder)
 {
 	yaml_event_delete(&finder->event);
 	if (yaml_parser_parse(&finder->parser, &finder->event))
-		return finder->event.type == YAML_ALIAS_EVENT ? -EINVAL : 0;
+		return finder->event.type == YAML_ALIAS_EVENT ||
+		       finder->event.type == YAML_NO_EVENT ? -EINVAL : 0;      /* behind the end */
 	finder->event = (yaml_event_t){ 0 };
 	return finder->parser.error == YAML_MEMORY_ERROR ? -ENOMEM : -EINVAL;
 }
@@ -91,6 +92,15 @@ static int skip(struct finder *finder)
 			err = next(finder);
 	} while (err == 0 && depth > 0);
 	return err;
+}
+
+/* The value of a key that is in hand and means nothing to us.  A list or a mapping can be a key too
+ * ("? [a]: b"): such a file is none of ours. */
+static int skip_value(struct finder *finder)
+{
+	int err = finder->event.type == YAML_SCALAR_EVENT ? next(finder) : -EINVAL;
+
+	return err < 0 ? err : skip(finder);
 }
 
 static int add_item(struct finder *finder, enum policy_list list)
@@ -183,8 +193,8 @@ static int read_allowlist(struct finder *finder)
 			err = read_list(finder, POLICY_DOMAINS);
 		else if (scalar_is(finder, "ips"))
 			err = read_list(finder, POLICY_IPS);
-		else if ((err = next(finder)) == 0)
-			err = skip(finder);
+		else
+			err = skip_value(finder);
 		if (err < 0)
 			return err;
 	}
@@ -208,8 +218,8 @@ static int read_root(struct finder *finder)
 		first = false;
 		if (scalar_is(finder, "allowlist"))
 			err = read_allowlist(finder);
-		else if ((err = next(finder)) == 0)
-			err = skip(finder);
+		else
+			err = skip_value(finder);
 		if (err < 0)
 			return err;
 	}

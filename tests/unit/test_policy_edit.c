@@ -144,6 +144,16 @@ static void in_a_policy_that_is_no_good_nothing_is_there_already(void **state)
 	assert_null(made);
 }
 
+/* Such a file once kept us looking for its end for ever. */
+static void a_list_or_a_mapping_as_a_key_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(add("allowlist:\n? domains: [a.test]\ndenylist:\n  domains: [b.test]\n",
+			     POLICY_DOMAINS, "c.test"), -EINVAL);
+	assert_int_equal(add("? [a]\n: b\n", POLICY_DOMAINS, "c.test"), -EINVAL);
+	assert_null(made);
+}
+
 static void a_layout_without_a_place_is_refused(void **state)
 {
 	static const char *const texts[] = {
@@ -221,6 +231,7 @@ int main(void)
 		test(names_of_many_bytes_a_character_do_not_shift_the_place),
 		test(what_is_there_already_is_said),
 		test(in_a_policy_that_is_no_good_nothing_is_there_already),
+		test(a_list_or_a_mapping_as_a_key_is_refused),
 		test(a_layout_without_a_place_is_refused),
 		test(a_note_carries_its_time_and_once_over_a_restart),
 		test(only_what_was_unblocked_is_ever_cut_out),
