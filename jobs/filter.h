@@ -24,6 +24,8 @@ struct reload {                         /* jobs/reload.c */
 	char failed_text[1024];         /* and the complaint */
 	uint64_t failed_at_ms;          /* CLOCK_REALTIME */
 	uint64_t seen_hash[4];          /* of what was read last and is not in force */
+	bool is_due;                    /* a change ended, and it was not read since */
+	bool is_written;                /* somebody changes the file, and has not closed it */
 	bool stale_told;
 	struct { uint64_t inode, size, changed_ns; } looked;    /* by the last re-check */
 	char overlay[PATH_MAX];         /* source.overlay */

@@ -4,8 +4,8 @@
  *
  * A file that is written in place is empty at first, then half there, and may well be valid both
  * times.  So it is read when a writer has closed it or when it was moved into its place, not
- * while it changes; and what the re-check alone has seen is taken when it is still the same at the
- * next one. */
+ * while it changes, and what was read is dropped when a writer began meanwhile; what the re-check
+ * alone has seen is taken when it is still the same at the next one. */
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -24,8 +24,11 @@
 enum {
 	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
 	STILL_MS = 200,                 /* a re-check reads no file that changes meanwhile */
+	CHANGES_MAX = 8,                /* read in a row, then others have their turn */
 	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
 		  IN_DELETE_SELF,
+	/* Of the file alone: a log beside it is written all the time. */
+	WATCHED_FILE = WATCHED | IN_MODIFY,
 };
 
 int rules_for_policy(struct running *running, const struct policy *policy)
@@ -163,6 +166,75 @@ static bool is_news(struct reload *reload, const struct policy *policy, enum cau
 	return cause == CHANGED || seen_before;
 }
 
+/* Watch again what may have been replaced; the kernel returns the same watch when it was not. */
+static void watch_again(struct reload *reload)
+{
+	char folder[4096];
+	int before = reload->file_watch;
+
+	text_copy(folder, sizeof(folder), reload->source.path);
+	reload->folder_watch = inotify_add_watch(reload->inotify.fd, dirname(folder), WATCHED);
+	reload->file_watch = inotify_add_watch(reload->inotify.fd, reload->source.path,
+					       WATCHED_FILE);
+	if (before != reload->file_watch)
+		reload->is_written = false;                             /* another file */
+	if (before > 0 && before != reload->file_watch)
+		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away */
+}
+
+static bool is_link_beside(const char *policy_path, const char *name)
+{
+	char folder[4096], path[4096 + NAME_MAX + 2];
+	struct stat stat_;
+
+	text_copy(folder, sizeof(folder), policy_path);
+	snprintf(path, sizeof(path), "%s/%s", dirname(folder), name);
+	return lstat(path, &stat_) == 0 && S_ISLNK(stat_.st_mode);
+}
+
+/* Does the event end a change?  A new link is complete, a new file is about to be written.  Of its
+ * neighbours only what is moved or linked matters: the path may lead through them. */
+static bool is_end(const char *policy_path, const struct inotify_event *event)
+{
+	const char *slash = strrchr(policy_path, '/');
+	const char *name = slash ? slash + 1 : policy_path;
+
+	if (event->mask & IN_CREATE)
+		return is_link_beside(policy_path, event->name);
+	if (event->len > 0 && strcmp(event->name, name) != 0)
+		return event->mask & IN_MOVED_TO;
+	return (event->mask & IN_IGNORED) == 0;
+}
+
+static void take_event(struct reload *reload, const struct inotify_event *event)
+{
+	if (event->mask & IN_MODIFY) {
+		reload->is_written = true;
+		return;
+	}
+	if (!is_end(reload->source.path, event))
+		return;
+	reload->is_due = true;
+	if (event->mask & IN_CLOSE_WRITE)
+		reload->is_written = false;
+}
+
+static void look_at_changes(struct reload *reload)
+{
+	_Alignas(struct inotify_event) char bytes[4096];
+	ssize_t len;
+
+	while ((len = read(reload->inotify.fd, bytes, sizeof(bytes))) > 0) {
+		for (char *at = bytes; at < bytes + len; ) {
+			const struct inotify_event *event = (const void *)at;
+
+			take_event(reload, event);
+			at += sizeof(*event) + event->len;
+		}
+	}
+	watch_again(reload);
+}
+
 static bool is_same(const struct policy *a, const struct policy *b)
 {
 	return memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
@@ -177,9 +249,11 @@ static void read_policy(struct running *running, enum cause cause)
 	const uint64_t *known = cause == ASKED ? NULL : policy_current()->hash;
 	int err = policy_source_read(&reload->source, known, &policy, &error);
 
-	if (err == -ENOENT && cause == CHANGED) {
-		policy_free(policy);
-		return;                 /* some editors move it away and write a new one */
+	if (cause == CHANGED)
+		look_at_changes(reload);
+	if (cause == CHANGED && (reload->is_written || reload->is_due || err == -ENOENT)) {
+		policy_free(policy);    /* some editors move it away and write a new one */
+		return;
 	}
 	if (err < 0) {
 		policy_source_error(&reload->source, &error, text, sizeof(text));
@@ -225,62 +299,17 @@ void reload_now(struct running *running)
 	read_policy(running, ASKED);
 }
 
-/* Watch again what may have been replaced; the kernel returns the same watch when it was not. */
-static void watch_again(struct reload *reload)
-{
-	char folder[4096];
-	int before = reload->file_watch;
-
-	text_copy(folder, sizeof(folder), reload->source.path);
-	reload->folder_watch = inotify_add_watch(reload->inotify.fd, dirname(folder), WATCHED);
-	reload->file_watch = inotify_add_watch(reload->inotify.fd, reload->source.path, WATCHED);
-	if (before > 0 && before != reload->file_watch)
-		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away */
-}
-
-static bool is_link_beside(const char *policy_path, const char *name)
-{
-	char folder[4096], path[4096 + NAME_MAX + 2];
-	struct stat stat_;
-
-	text_copy(folder, sizeof(folder), policy_path);
-	snprintf(path, sizeof(path), "%s/%s", dirname(folder), name);
-	return lstat(path, &stat_) == 0 && S_ISLNK(stat_.st_mode);
-}
-
-/* Does the event end a change?  A new link is complete, a new file is about to be written.  Of its
- * neighbours only what is moved or linked matters: the path may lead through them. */
-static bool is_end(const char *policy_path, const struct inotify_event *event)
-{
-	const char *slash = strrchr(policy_path, '/');
-	const char *name = slash ? slash + 1 : policy_path;
-
-	if (event->mask & IN_CREATE)
-		return is_link_beside(policy_path, event->name);
-	if (event->len > 0 && strcmp(event->name, name) != 0)
-		return event->mask & IN_MOVED_TO;
-	return (event->mask & IN_IGNORED) == 0;
-}
-
 static void on_inotify(struct watch *watch)
 {
 	struct running *running = container_of(watch, struct running, reload.inotify);
-	_Alignas(struct inotify_event) char bytes[4096];
-	bool changed = false;
-	ssize_t len;
+	struct reload *reload = &running->reload;
 
-	while ((len = read(watch->fd, bytes, sizeof(bytes))) > 0) {
-		for (char *at = bytes; at < bytes + len; ) {
-			const struct inotify_event *event = (const void *)at;
-
-			changed |= is_end(running->reload.source.path, event);
-			at += sizeof(*event) + event->len;
-		}
-	}
-	watch_again(&running->reload);
-	tell_stale(&running->reload);
-	if (changed)
+	look_at_changes(reload);
+	tell_stale(reload);
+	for (unsigned i = 0; i < CHANGES_MAX && reload->is_due && !reload->is_written; i++) {
+		reload->is_due = false;
 		read_policy(running, CHANGED);
+	}
 }
 
 /* A re-check may come while somebody writes, and a file that was just cut to nothing is a good

@@ -275,15 +275,21 @@ def test_a_file_that_is_being_written_is_not_read_before_it_is_closed(net):
             file.flush()                                # half there, and valid too
             with open(os.path.dirname(net.policy_path) + "/other", "w"):
                 pass                                    # a neighbour is no reason to look
+            # What else makes us look, as the last events of the change before may, does not now.
+            since = net.ringfence.now()
+            os.chmod(net.policy_path, 0o640)
+            os.rename(os.path.dirname(net.policy_path) + "/other",
+                      os.path.dirname(net.policy_path) + "/another")
+            net.ringfence.signal(signal.SIGUSR1)
+            net.ringfence.wait_event("metrics", since=since)
             for _ in range(20):
                 keep_alive(tunnel)
-            since = net.ringfence.now()
             file.write("    - allowed.test\n")
         net.ringfence.wait_event("policy.applied", since=since)
         keep_alive(tunnel)
     assert len(net.ringfence.events("policy.applied")) == 2
     assert net.client.tls("evil.test") == "RESET"
-    os.unlink(os.path.dirname(net.policy_path) + "/other")
+    os.unlink(os.path.dirname(net.policy_path) + "/another")
 
 
 def test_an_editor_may_move_the_file_away_and_write_a_new_one(net):
