@@ -8,7 +8,8 @@ Every resolver has a box of its own. dnsperf asks the nameserver outside, as a w
 the kernel leads it to the resolver, which asks the nameserver over a veth pair: the peers get the
 redirection they need to be used like this, ringfence brings its own rules. As fast as 100 questions
 under way go, from 1 socket or 16; paced, for latency. "dead": the first of two upstreams says
-nothing; one new name after another is asked for."""
+nothing; one new name after another is asked for. "flood": random names at 20,000 a second for a
+minute, and allowed ones beside them: how much memory, and who is answered."""
 import argparse
 import collections
 import contextlib
@@ -40,6 +41,8 @@ UNDER_WAY = 100                 # as dnsperf would by itself
 MISSES_A_SECOND = 150000        # more than anybody answers
 DEAD_NAMES, QUICK_DEAD_NAMES = 30, 10
 PATIENCE = 10
+FLOOD_QPS, FLOOD_SECONDS, QUICK_FLOOD_SECONDS, FLOOD_CLIENTS = 20000, 60, 5, 16
+ASK_EVERY = 0.02                # an allowed name during a flood
 SCENARIOS = [
     Scenario("cached-1", "hit", 1, 0, True),
     Scenario("cached-16", "hit", 16, 0, True),
@@ -255,6 +258,54 @@ def dead_first(peers, names, count):
     return found
 
 
+def flood(names, kind, seconds):
+    """What a flood of new names of that kind does to ringfence, and to who asks for allowed ones.
+    Memory in KiB: at first, the most, at the end."""
+    box = Box(dns_peers.BY_DEFAULT, tag=f"-{kind}")
+    if kind == "other":
+        wanted = [f"{name}.other.test" for name in names.fresh(FLOOD_QPS * seconds)]
+    else:
+        wanted = names.fresh(FLOOD_QPS * seconds)
+    for name in HITS:
+        box.ask(name)
+    first = most = box.proxy.memory_kib()
+    load = subprocess.Popen(
+        [*box.place.client.prefix(), "dnsperf", "-s", UPSTREAM, "-p", str(DNS), "-d",
+         names.write(kind, wanted), "-l", str(seconds), "-q", str(UNDER_WAY),
+         "-c", str(FLOOD_CLIENTS), "-T", "1", "-t", "1", "-Q", str(FLOOD_QPS)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: measure.settle(measure.GENERATOR_CORE))
+    times = []
+    while load.poll() is None:
+        begun = time.monotonic()
+        reply = box.ask(HITS[len(times) % len(HITS)])
+        times.append((time.monotonic() - begun) * 1000 if reply and not reply[3] & 15 else None)
+        most = max(most, box.proxy.memory_kib())
+        time.sleep(ASK_EVERY)
+    said = re.search(r"Queries sent:\s+([0-9]+)", load.stdout.read())
+    last = box.proxy.memory_kib()
+    box.close()
+    good = sorted(one for one in times if one is not None) or [0]
+    return {"kind": kind, "sent": int(said[1]) if said else 0, "seconds": seconds,
+            "memory_kib": [first, most, last], "asked": len(times),
+            "unanswered": times.count(None), "p50_ms": statistics.median(good),
+            "p99_ms": good[int(len(good) * 0.99)], "most_ms": good[-1]}
+
+
+def flood_table(floods):
+    lines = ["", "## A flood of new names, with ringfence's limits as they are by default", "",
+             "| names | seconds | questions | MiB at first | most | at the end | allowed names "
+             "asked for beside it | unanswered | p50 ms | p99 ms | most |",
+             "|" + " --- |" * 11]
+    for one in floods:
+        memory = " | ".join(f"{kib / 1024:.1f}" for kib in one["memory_kib"])
+        title = {"other": "not listed", "miss": "below a wildcard"}[one["kind"]]
+        lines.append(f"| {title} | {one['seconds']} | {one['sent']:,} | {memory} | {one['asked']} | "
+                     f"{one['unanswered']} | {one['p50_ms']:.2f} | {one['p99_ms']:.2f} | "
+                     f"{one['most_ms']:.2f} |")
+    return lines if floods else []
+
+
 def scenario_table(scenario):
     timed = any("p99_us" in one for one in scenario["proxies"].values())
     heads = ["resolver", "CPU s/100k", "answers/s"] + \
@@ -324,6 +375,7 @@ def text(result):
              f"work on its behalf.", "",
              *(f"* {program}: {said}" for program, said in result["versions"].items()),
              *ratio_table(result), *strict_lines(result), *dead_table(result.get("dead", {})),
+             *flood_table(result.get("flood", [])),
              "", "## All figures"]
     for scenario in result["scenarios"]:
         lines += scenario_table(scenario)
@@ -333,7 +385,7 @@ def text(result):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few and short runs")
-    parser.add_argument("--only", default="", help="beginnings of names, by comma; also: dead")
+    parser.add_argument("--only", default="", help="beginnings of names, by comma; also: dead, flood")
     parser.add_argument("--peers", default="", help="only these, by comma")
     parser.add_argument("--reps", type=int)
     parser.add_argument("--out", help="folder for JSON and table")
@@ -371,6 +423,12 @@ def main():
         note(f"{time.monotonic() - begun:4.0f} s  dead")
         result["dead"] = dead_first(peers, names,
                                     QUICK_DEAD_NAMES if options.quick else DEAD_NAMES)
+    if not only or "flood" in only:
+        seconds = QUICK_FLOOD_SECONDS if options.quick else FLOOD_SECONDS
+        result["flood"] = []
+        for kind in "other", "miss":
+            note(f"{time.monotonic() - begun:4.0f} s  flood, {kind}")
+            result["flood"].append(flood(names, kind, seconds))
     measure.save(os.path.join(out, "dns.json"), result)
     with open(os.path.join(out, "dns.md"), "w") as file:
         file.write(text(result))

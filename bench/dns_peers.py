@@ -16,6 +16,7 @@ Peer = collections.namedtuple("Peer", "name label program make rival")
 USER = "nobody"                 # its own questions are not redirected
 UNLIMITED = "10000000"
 CACHED = 100000                 # answers
+NO_LIMITS = {"DNS_RATE_QPS": UNLIMITED, "DNS_RATE_BURST": UNLIMITED, "DNS_WILDCARD_QPS": "0"}
 
 
 def write(job, name, text):
@@ -99,14 +100,14 @@ def zones(job):
     return sorted({name.split(".", 1)[1] for name in [*job.names, job.wildcard]})
 
 
-def ringfence(mode):
+def ringfence(mode, fast=True):
     def make(job):
         policy = write(job, f"{mode}.yaml", "allowlist:\n  domains:\n" + "".join(
             f'    - "{name}"\n' for name in [*job.names, job.wildcard]))
         return [measure.BINARY, "filter"], {
             "FILTER_MODE": mode, "POLICY_PATH": policy, "DNS_PORT": str(job.port),
             "DNS_UPSTREAMS": ",".join(f"{addr}:53" for addr in job.upstreams),
-            "DNS_RATE_QPS": UNLIMITED, "DNS_RATE_BURST": UNLIMITED, "DNS_WILDCARD_QPS": "0",
+            **(NO_LIMITS if fast else {}),
             "PRIVATE_ANSWERS": "allow", "WORKERS": "1", "LOG_LEVEL": "ERROR"}
     return make
 
@@ -119,6 +120,9 @@ PEERS = [
     Peer(OURS, "ringfence, mode dns", measure.BINARY, ringfence("dns"), False),
     Peer(STRICT, "ringfence, mode dns-strict", measure.BINARY, ringfence("dns-strict"), False),
 ]
+
+# As it is without a word in its environment about limits.
+BY_DEFAULT = Peer(OURS, "ringfence, mode dns", measure.BINARY, ringfence("dns", fast=False), False)
 
 
 def missing(peer):

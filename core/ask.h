@@ -1,12 +1,13 @@
 /* ask.h - one name and type asked upstream: tries at one server after another, until one answers.
  *
- * Each server has its time (ASK_TRY_MS at first, longer when all have had theirs); then the next is
- * asked too, and whichever answers first is heard.  One that refuses, fails or sends nonsense is
+ * Each server has its time (ASK_TRY_MS at first, longer when all have had theirs), so that a dead
+ * one costs a client 300 ms at most, with what timers and the next one add; then the next is asked
+ * too, and whichever answers first is heard.  One that refuses, fails or sends nonsense is
  * passed over at once.  A try goes by a datagram (ask_udp.h), by a connection (ask_stream.h) when
  * the answer was cut, or over TLS where the server is configured so.
  *
  *   ask -- try 1 --> server A: silence ----------> (still heard)
- *     `-- after 300 ms: try 2 --> server B: answer --> done() */
+ *     `-- after 280 ms: try 2 --> server B: answer --> done() */
 #ifndef CORE_ASK_H
 #define CORE_ASK_H
 
@@ -18,7 +19,7 @@
 struct resolver;
 
 enum {
-	ASK_TRY_MS = 300,               /* for the first round of servers; then twice as long */
+	ASK_TRY_MS = 280,               /* for the first round of servers; then twice as long */
 	ASK_STREAM_TRY_MS = 800,        /* with the time to connect */
 	ASK_TRIES_MAX = 8,
 };
