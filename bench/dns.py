@@ -300,9 +300,9 @@ def flood_table(floods):
     for one in floods:
         memory = " | ".join(f"{kib / 1024:.1f}" for kib in one["memory_kib"])
         title = {"other": "not listed", "miss": "below a wildcard"}[one["kind"]]
-        lines.append(f"| {title} | {one['seconds']} | {one['sent']:,} | {memory} | {one['asked']} | "
-                     f"{one['unanswered']} | {one['p50_ms']:.2f} | {one['p99_ms']:.2f} | "
-                     f"{one['most_ms']:.2f} |")
+        lines.append(f"| {title} | {one['seconds']} | {one['sent']:,} | {memory} | "
+                     f"{one['asked']} | {one['unanswered']} | "
+                     f"{one['p50_ms']:.2f} | {one['p99_ms']:.2f} | {one['most_ms']:.2f} |")
     return lines if floods else []
 
 
@@ -385,7 +385,8 @@ def text(result):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few and short runs")
-    parser.add_argument("--only", default="", help="beginnings of names, by comma; also: dead, flood")
+    parser.add_argument("--only", default="",
+                        help="beginnings of names, by comma; also: dead, flood")
     parser.add_argument("--peers", default="", help="only these, by comma")
     parser.add_argument("--reps", type=int)
     parser.add_argument("--out", help="folder for JSON and table")
