@@ -22,7 +22,7 @@ enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10,
        TCP_OPENING = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK };
 
 /* Offsets in headers. */
-enum { IP_DADDR = 16, IP6_DADDR = 24, IP6_HOPLIMIT = 7, TH_DPORT = 2, TCP_FLAGS = 13,
+enum { IP_SADDR = 12, IP_DADDR = 16, IP6_DADDR = 24, IP6_HOPLIMIT = 7, TH_DPORT = 2, TCP_FLAGS = 13,
        ICMP_TYPE = 0 };
 
 /* ct state as nftables numbers it: bits of enum ip_conntrack_info. */
@@ -253,6 +253,22 @@ void expr_daddr(struct rule *rule, const union addr *addr)
 	rule_say(rule, "%s", addr_format_ip(addr, text));
 }
 
+void expr_saddr_v4(struct rule *rule, const struct in_addr *addr)
+{
+	char text[INET_ADDRSTRLEN];
+
+	depend_on_family(rule, AF_INET);
+	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR, 4);
+	compare(rule, NFT_CMP_EQ, addr, 4);
+	rule_say(rule, "ip saddr %s", inet_ntop(AF_INET, addr, text, sizeof(text)));
+}
+
+void expr_ipv6(struct rule *rule)
+{
+	depend_on_family(rule, AF_INET6);
+	rule_say(rule, "meta nfproto ipv6");
+}
+
 void expr_daddr_in(struct rule *rule, uint8_t family, const char *set)
 {
 	load_daddr(rule, family);
@@ -260,25 +276,31 @@ void expr_daddr_in(struct rule *rule, uint8_t family, const char *set)
 	rule_say(rule, "@%s", set);
 }
 
-static void fib_daddr_type(struct rule *rule, uint32_t how, uint32_t type)
+static void fib_type(struct rule *rule, uint32_t which, uint32_t how, uint32_t type)
 {
 	expr_numbers(rule, "fib", (struct expr_number[4]){
 		{ NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE },
-		{ NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR },
+		{ NFTNL_EXPR_FIB_FLAGS, which },
 		{ NFTNL_EXPR_FIB_DREG, NFT_REG_1 } });
 	compare_u32(rule, how, type);
 }
 
 void expr_daddr_local(struct rule *rule)
 {
-	fib_daddr_type(rule, NFT_CMP_EQ, RTN_LOCAL);
+	fib_type(rule, NFTA_FIB_F_DADDR, NFT_CMP_EQ, RTN_LOCAL);
 	rule_say(rule, "fib daddr type local");
 }
 
 void expr_daddr_not_unicast(struct rule *rule)
 {
-	fib_daddr_type(rule, NFT_CMP_NEQ, RTN_UNICAST);
+	fib_type(rule, NFTA_FIB_F_DADDR, NFT_CMP_NEQ, RTN_UNICAST);
 	rule_say(rule, "fib daddr type != unicast");
+}
+
+void expr_saddr_not_local(struct rule *rule)
+{
+	fib_type(rule, NFTA_FIB_F_SADDR, NFT_CMP_NEQ, RTN_LOCAL);
+	rule_say(rule, "fib saddr type != local");
 }
 
 void expr_dport(struct rule *rule, uint8_t protocol, uint16_t port)

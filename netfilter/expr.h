@@ -44,6 +44,9 @@ void expr_from_lo(struct rule *rule);                           /* iif "lo" */
 void expr_to_lo(struct rule *rule);                             /* oif "lo" */
 void expr_not_to_lo(struct rule *rule);                         /* oif != "lo" */
 void expr_protocol_tcp(struct rule *rule);                      /* meta l4proto tcp */
+void expr_ipv6(struct rule *rule);                              /* meta nfproto ipv6 */
+void expr_saddr_v4(struct rule *rule, const struct in_addr *addr);      /* ip saddr 127.0.0.11 */
+void expr_saddr_not_local(struct rule *rule);                   /* fib saddr type != local */
 void expr_daddr(struct rule *rule, const union addr *addr);     /* ip daddr 127.0.0.1 */
 void expr_daddr_in(struct rule *rule, uint8_t family, const char *set); /* ip daddr @set */
 void expr_daddr_local(struct rule *rule);                       /* fib daddr type local */

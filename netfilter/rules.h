@@ -46,7 +46,7 @@ void table_finish(struct table *table);
 void table_print(const struct table *table, FILE *out);
 
 /* What the files with rules share. */
-extern const struct chain chain_refuse;
+extern const struct chain chain_refuse, chain_stray;
 void table_add_chain(struct table *table, const struct chain *chain);
 /* A rule at the end of chain, still without a word. */
 struct rule *table_add_rule(struct table *table, const struct chain *chain);

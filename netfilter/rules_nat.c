@@ -4,7 +4,8 @@
  * nat_stray  what goes another way: the kernel obeys a socket that is bound to an interface
  *            (SO_BINDTODEVICE needs no privilege, a link-local address does it too), and sends a
  *            packet for 127.0.0.1 out by that one
- * stray      logged and lost: behind the routing there is no refusing */
+ * stray      logged and lost: behind the routing there is no refusing, and who sends from another's
+ *            address would have the refusal sent there */
 #include "netfilter/rules.h"
 
 #include <linux/netfilter.h>
@@ -21,7 +22,7 @@ static const struct chain nat_stray = {
 	.priority = PRIORITY_FILTER,
 	.text = "type filter hook postrouting priority filter; policy accept;",
 };
-static const struct chain stray = { .name = "stray", .text = "" };
+const struct chain chain_stray = { .name = "stray", .text = "" };
 
 /* meta mark M meta skuid U return */
 static void nat_ours(struct table *table, const struct nft_rules *rules)
@@ -111,13 +112,13 @@ static void stray_find(struct table *table)
 	expr_ct_dnat(rule);
 	expr_not_to_lo(rule);
 	expr_daddr_local(rule);
-	expr_goto(rule, stray.name);
+	expr_goto(rule, chain_stray.name);
 }
 
 /* counter packets 0 bytes 0 drop */
 static void stray_drop(struct table *table)
 {
-	struct rule *rule = table_add_rule(table, &stray);
+	struct rule *rule = table_add_rule(table, &chain_stray);
 
 	expr_count(rule);
 	expr_drop(rule);
@@ -127,7 +128,7 @@ void table_add_nat_stray(struct table *table, const struct nft_rules *rules)
 {
 	table_add_chain(table, &nat_stray);
 	stray_find(table);
-	table_add_chain(table, &stray);
-	rule_log(table_add_rule(table, &stray), rules, "blocked");
+	table_add_chain(table, &chain_stray);
+	rule_log(table_add_rule(table, &chain_stray), rules, "blocked");
 	stray_drop(table);
 }

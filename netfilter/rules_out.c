@@ -38,6 +38,20 @@ static void out_ours(struct table *table, const struct nft_rules *rules)
 	expr_accept(rule);
 }
 
+/* meta nfproto ipv6 meta skuid != 4294967295 fib saddr type != local goto stray
+ * IPV6_FREEBIND needs no privilege and lets a socket send from an address that is not ours: to
+ * "answer" a flow in somebody's name, or the questions of our resolver.  The kernel's own refusals
+ * speak for others too, and have no owner.  IPv4 routes only what comes from an address of ours. */
+static void out_spoofed(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ipv6(rule);
+	expr_has_owner(rule);
+	expr_saddr_not_local(rule);
+	expr_goto(rule, chain_stray.name);
+}
+
 /* oif "lo" ct direction reply ct status ! snat accept
  * What our listeners answer, and every other answer on loopback, without a look-up.  Where a flow
  * has source NAT (another's) its answers are sent elsewhere than their sender asked for, and the
@@ -114,6 +128,19 @@ static void out_dockers_resolver(struct table *table)
 	struct rule *rule = table_add_rule(table, &out);
 
 	expr_daddr(rule, &addr);
+	expr_goto(rule, chain_refuse.name);
+}
+
+/* ip saddr 127.0.0.11 ct direction original goto refuse
+ * Its answers are replies.  Who else has that address, as all of 127.0.0.0/8 is everybody's, would
+ * answer our questions in its name. */
+static void out_like_dockers_resolver(struct table *table)
+{
+	const struct in_addr addr = { htonl(0x7f00000b) };
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_saddr_v4(rule, &addr);
+	expr_ct_original(rule);
 	expr_goto(rule, chain_refuse.name);
 }
 
@@ -205,13 +232,15 @@ static void out_inbound_rst(struct table *table)
 	expr_accept(rule);
 }
 
-/* ct mark ADDRESS ct state established accept
- * Saves the look-up.  Not "related": a helper's second flow inherits the mark of the first. */
+/* ct mark ADDRESS ct direction original ct state established accept
+ * Saves the look-up.  Not "related": a helper's second flow inherits the mark of the first.  Nor an
+ * answer: such a flow begins here, and who answers is elsewhere. */
 static void out_listed_known(struct table *table)
 {
 	struct rule *rule = table_add_rule(table, &out);
 
 	expr_ct_mark(rule, CT_MARK_ADDRESS);
+	expr_ct_original(rule);
 	expr_ct_established(rule);
 	expr_accept(rule);
 }
@@ -361,11 +390,14 @@ static void out_drop_rest(struct table *table)
 static void add_local(struct table *table, const struct nft_rules *rules)
 {
 	out_ours(table, rules);
+	out_spoofed(table);
 	out_answers(table);
 	out_redirected(table);
 	out_listeners(table, rules);
-	if (rules->dns_port)
+	if (rules->dns_port) {
 		out_dockers_resolver(table);
+		out_like_dockers_resolver(table);
+	}
 	out_loopback(table);
 	if (rules->dns_port)
 		out_old_questions(table);
