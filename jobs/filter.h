@@ -26,6 +26,7 @@ struct reload {                         /* jobs/reload.c */
 	uint64_t seen_hash[4];          /* of what was read last and is not in force */
 	bool is_due;                    /* a change ended, and it was not read since */
 	bool is_written;                /* somebody changes the file, and has not closed it */
+	bool is_whole;                  /* what was looked at last put a whole file there */
 	bool stale_told;
 	struct { uint64_t inode, size, changed_ns; } looked;    /* by the last re-check */
 	char overlay[PATH_MAX];         /* source.overlay */

@@ -24,9 +24,10 @@
 enum {
 	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
 	STILL_MS = 200,                 /* a re-check reads no file that changes meanwhile */
+	WRITER_SECONDS = 60,            /* may somebody have the file open and not write */
 	CHANGES_MAX = 8,                /* read in a row, then others have their turn */
-	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
-		  IN_DELETE_SELF,
+	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
+		  IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
 	/* Of the file alone: a log beside it is written all the time. */
 	WATCHED_FILE = WATCHED | IN_MODIFY,
 };
@@ -166,8 +167,9 @@ static bool is_news(struct reload *reload, const struct policy *policy, enum cau
 	return cause == CHANGED || seen_before;
 }
 
-/* Watch again what may have been replaced; the kernel returns the same watch when it was not. */
-static void watch_again(struct reload *reload)
+/* Watch again what may have been replaced; the kernel returns the same watch when it was not.
+ * Returns whether it is another file. */
+static bool watch_again(struct reload *reload)
 {
 	char folder[4096];
 	int before = reload->file_watch;
@@ -176,12 +178,12 @@ static void watch_again(struct reload *reload)
 	reload->folder_watch = inotify_add_watch(reload->inotify.fd, dirname(folder), WATCHED);
 	reload->file_watch = inotify_add_watch(reload->inotify.fd, reload->source.path,
 					       WATCHED_FILE);
-	if (before != reload->file_watch)
-		reload->is_written = false;                             /* another file */
 	if (before > 0 && before != reload->file_watch)
 		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away */
+	return before != reload->file_watch;
 }
 
+/* Symbolic or hard: what it leads to is there already. */
 static bool is_link_beside(const char *policy_path, const char *name)
 {
 	char folder[4096], path[4096 + NAME_MAX + 2];
@@ -189,34 +191,55 @@ static bool is_link_beside(const char *policy_path, const char *name)
 
 	text_copy(folder, sizeof(folder), policy_path);
 	snprintf(path, sizeof(path), "%s/%s", dirname(folder), name);
-	return lstat(path, &stat_) == 0 && S_ISLNK(stat_.st_mode);
+	return lstat(path, &stat_) == 0 && (S_ISLNK(stat_.st_mode) || stat_.st_nlink > 1);
 }
 
-/* Does the event end a change?  A new link is complete, a new file is about to be written.  Of its
- * neighbours only what is moved or linked matters: the path may lead through them. */
-static bool is_end(const char *policy_path, const struct inotify_event *event)
+/* Something happened to the name in its folder.  A new file is about to be written, a new link is
+ * complete. */
+static void take_name_event(struct reload *reload, const struct inotify_event *event)
 {
-	const char *slash = strrchr(policy_path, '/');
-	const char *name = slash ? slash + 1 : policy_path;
-
-	if (event->mask & IN_CREATE)
-		return is_link_beside(policy_path, event->name);
-	if (event->len > 0 && strcmp(event->name, name) != 0)
-		return event->mask & IN_MOVED_TO;
-	return (event->mask & IN_IGNORED) == 0;
-}
-
-static void take_event(struct reload *reload, const struct inotify_event *event)
-{
-	if (event->mask & IN_MODIFY) {
+	if ((event->mask & IN_CREATE) && !is_link_beside(reload->source.path, event->name)) {
 		reload->is_written = true;
+		reload->is_whole = false;
 		return;
 	}
-	if (!is_end(reload->source.path, event))
-		return;
-	reload->is_due = true;
-	if (event->mask & IN_CLOSE_WRITE)
+	if (event->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_DELETE))
 		reload->is_written = false;
+	if (event->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE))
+		reload->is_whole = true;
+	if (!(event->mask & IN_MOVED_FROM))
+		reload->is_due = true;
+}
+
+/* To the file itself, or to one that had the name before. */
+static void take_file_event(struct reload *reload, const struct inotify_event *event)
+{
+	bool is_its = event->wd == reload->file_watch;
+
+	if (event->mask & IN_MODIFY) {
+		reload->is_written |= is_its;
+		return;
+	}
+	if (event->mask & IN_IGNORED)
+		return;
+	if (is_its && (event->mask & IN_CLOSE_WRITE))
+		reload->is_written = false;
+	reload->is_due = true;
+}
+
+/* Of its neighbours only what is moved or linked matters: the path may lead through them. */
+static void take_event(struct reload *reload, const struct inotify_event *event)
+{
+	const char *slash = strrchr(reload->source.path, '/');
+	const char *name = slash ? slash + 1 : reload->source.path;
+
+	if (event->len == 0)
+		take_file_event(reload, event);
+	else if (strcmp(event->name, name) == 0)
+		take_name_event(reload, event);
+	else if ((event->mask & IN_MOVED_TO) ||
+		 ((event->mask & IN_CREATE) && is_link_beside(reload->source.path, event->name)))
+		reload->is_due = reload->is_whole = true;
 }
 
 static void look_at_changes(struct reload *reload)
@@ -224,6 +247,7 @@ static void look_at_changes(struct reload *reload)
 	_Alignas(struct inotify_event) char bytes[4096];
 	ssize_t len;
 
+	reload->is_whole = false;
 	while ((len = read(reload->inotify.fd, bytes, sizeof(bytes))) > 0) {
 		for (char *at = bytes; at < bytes + len; ) {
 			const struct inotify_event *event = (const void *)at;
@@ -232,7 +256,9 @@ static void look_at_changes(struct reload *reload)
 			at += sizeof(*event) + event->len;
 		}
 	}
-	watch_again(reload);
+	/* Another file: moved or linked, or new, and perhaps seen before its event. */
+	if (watch_again(reload))
+		reload->is_written = reload->file_watch >= 0 && !reload->is_whole;
 }
 
 static bool is_same(const struct policy *a, const struct policy *b)
@@ -299,17 +325,42 @@ void reload_now(struct running *running)
 	read_policy(running, ASKED);
 }
 
-static void on_inotify(struct watch *watch)
+/* Until what was read is what is there. */
+static void read_changes(struct running *running)
 {
-	struct running *running = container_of(watch, struct running, reload.inotify);
 	struct reload *reload = &running->reload;
 
-	look_at_changes(reload);
-	tell_stale(reload);
 	for (unsigned i = 0; i < CHANGES_MAX && reload->is_due && !reload->is_written; i++) {
 		reload->is_due = false;
 		read_policy(running, CHANGED);
 	}
+	if (reload->is_due && !reload->is_written)
+		control_tick_set(reload->recheck.fd, STILL_MS, RECHECK_MS);
+}
+
+static void on_inotify(struct watch *watch)
+{
+	struct running *running = container_of(watch, struct running, reload.inotify);
+
+	look_at_changes(&running->reload);
+	tell_stale(&running->reload);
+	read_changes(running);
+}
+
+/* Somebody has it open and does not write.  Who cuts a file by its name never closes it. */
+static bool waits_for_writer(struct reload *reload)
+{
+	struct timespec now;
+
+	if (!reload->is_written)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if ((uint64_t)now.tv_sec < reload->looked.changed_ns / 1000000000 + WRITER_SECONDS)
+		return true;
+	log_warn("policy.being_written", log_str("path", reload->source.path),
+		 log_str("note", "its writer has not closed it for a minute: taken as it is now"));
+	reload->is_written = false;
+	return false;
 }
 
 /* A re-check may come while somebody writes, and a file that was just cut to nothing is a good
@@ -334,12 +385,17 @@ static bool is_still(struct reload *reload)
 static void on_recheck(struct watch *watch)
 {
 	struct running *running = container_of(watch, struct running, reload.recheck);
+	struct reload *reload = &running->reload;
 
 	control_tick_read(watch->fd);
-	if (!is_still(&running->reload))
+	read_changes(running);                  /* what was left for later */
+	if (watch_again(reload))
+		reload->is_written = false;     /* replaced, and no watch told */
+	if (!is_still(reload))
 		return control_tick_set(watch->fd, STILL_MS, RECHECK_MS);
-	watch_again(&running->reload);
-	tell_stale(&running->reload);
+	if (waits_for_writer(reload))
+		return;
+	tell_stale(reload);
 	read_policy(running, RECHECKED);
 }
 
@@ -365,7 +421,8 @@ int reload_init(struct running *running)
 		watch_again(reload);
 	log_info("policy.watcher_started", log_str("path", reload->source.path));
 	/* An edit between the first reading and the watch. */
-	read_policy(running, CHANGED);
+	reload->is_due = true;
+	read_changes(running);
 	return 0;
 }
 

@@ -292,6 +292,32 @@ def test_a_file_that_is_being_written_is_not_read_before_it_is_closed(net):
     os.unlink(os.path.dirname(net.policy_path) + "/another")
 
 
+@pytest.mark.parametrize("how", ["unlinked", "moved", "unlinked late"])
+def test_a_new_file_is_not_read_before_its_writer_has_closed_it(net, how):
+    """It is there, and empty: a valid policy, of nothing."""
+    net.start(domains=["allowed.test"])
+    old = open(net.policy_path)         # keeps the old file's watch until the new one is there
+    for turn in range(40):
+        since = net.ringfence.now()
+        if how == "moved":
+            os.rename(net.policy_path, net.policy_path + "~")
+        else:
+            os.unlink(net.policy_path)
+        with open(net.policy_path, "w") as file:
+            if how == "unlinked late":
+                old.close()
+                old = open(net.policy_path)
+            net.ringfence.signal(signal.SIGUSR1)
+            net.ringfence.wait_event("metrics", since=since)
+            since = net.ringfence.now()
+            file.write(policy_text(["allowed.test", f"r{turn}.test"]))
+        net.ringfence.wait_event("policy.applied", since=since, filter_count=2)
+    old.close()
+    assert all(one["filter_count"] for one in net.ringfence.events("policy.applied"))
+    if how == "moved":
+        os.unlink(net.policy_path + "~")
+
+
 def test_an_editor_may_move_the_file_away_and_write_a_new_one(net):
     net.start(domains=["allowed.test"])
     for turn in range(5):
@@ -303,6 +329,17 @@ def test_an_editor_may_move_the_file_away_and_write_a_new_one(net):
     os.unlink(net.policy_path + "~")
     assert net.ringfence.events("policy.read_error") == []
     assert net.client.tls("allowed.test") == "OK"
+
+
+def test_a_hard_link_is_a_whole_file(net):
+    net.start(domains=["allowed.test"])
+    with open(net.policy_path + ".new", "w") as file:
+        file.write(policy_text(["allowed.test", "linked.test"]))
+    since = net.ringfence.now()
+    os.unlink(net.policy_path)
+    os.link(net.policy_path + ".new", net.policy_path)
+    net.ringfence.wait_event("policy.applied", since=since, filter_count=2)
+    os.unlink(net.policy_path + ".new")
 
 
 def test_links_are_followed_as_kubernetes_swaps_them(net):
