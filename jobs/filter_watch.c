@@ -113,6 +113,14 @@ static void open_nflog(struct running *running)
 	log_info("nflog.listen", log_uint("group", rules->nflog_group));
 }
 
+/* Whoever has put them back: a reload, an answer whose addresses were to be opened, or we. */
+static void tell_restored(struct running *running)
+{
+	if (nft_was_changed(running->nft))
+		log_error("nftables.restored", log_str("note", "another program changed or removed "
+			  "our rules: connections may have left meanwhile"));
+}
+
 int filter_rules_install(struct running *running)
 {
 	int err = nft_install(running->nft, &running->rules);
@@ -127,16 +135,13 @@ int filter_rules_install(struct running *running)
 /* Someone else changed the rules: ours are put back at once (design.md, "The kernel's part"). */
 bool filter_rules_assert(struct running *running)
 {
-	bool ours = nft_verify(running->nft) == 1;
-	int err;
+	bool good = nft_verify(running->nft) == 1 && !running->rules_failing;
 
-	if (ours && !running->rules_failing)
-		return true;
-	err = filter_rules_install(running);
-	if (err == 0 && !ours)
-		log_error("nftables.restored", log_str("note", "another program changed or removed "
-			  "our rules: connections may have left meanwhile"));
-	return err == 0;
+	if (!good)
+		good = filter_rules_install(running) == 0;
+	if (good)
+		tell_restored(running);
+	return good;
 }
 
 static void on_tick(struct watch *watch)

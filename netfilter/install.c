@@ -282,11 +282,13 @@ static int remember(struct nft *nft, const struct table *table, enum nft_mode mo
 	uint32_t now;
 	int err = table_fingerprint(nft->netlink, &nft->seq, NFT_TABLE, &nft->fingerprint);
 
-	nft->installed = false;
 	if (err == 0)
 		err = ruleset_generation(nft->netlink, ++nft->seq, &now);
 	if (err == 0 && now != generation)
 		err = -ERESTART;
+	if (err < 0)
+		nft->was_changed |= nft->installed;     /* perhaps: rather told than not */
+	nft->installed = false;
 	if (err < 0)
 		return nft_fail(nft, err, "cannot read the installed rules back");
 	nft->installed = true;
@@ -309,12 +311,13 @@ static int install_once(struct nft *nft, const struct nft_rules *rules,
 {
 	unsigned side = nft->installed && nft->set_count > 0 ? !nft->side : 0;
 	bool ours = nft_verify(nft) == 1;
-	uint32_t generation;
+	uint32_t generation = nft->generation;  /* in which it is ours */
 	int err = rules ? table_init(table, rules, side, opened) : table_init_drop_all(table);
 
 	if (err < 0)
 		return nft_fail(nft, err, "cannot make the rules");
-	err = ruleset_generation(nft->netlink, ++nft->seq, &generation);
+	if (!ours)
+		err = ruleset_generation(nft->netlink, ++nft->seq, &generation);
 	if (err < 0)
 		return nft_fail(nft, err, "cannot read the ruleset's generation");
 	err = ours ? swap(nft, table, &generation) : replace(nft, table, &generation);

@@ -12,6 +12,7 @@ struct nft {
 	uint32_t seq;
 	char error[BATCH_ERROR_MAX];
 
+	bool was_changed;               /* by somebody else: for nft_was_changed() */
 	bool installed;                 /* by us, and what follows is about it */
 	uint32_t generation;            /* of the ruleset when our table was last seen whole */
 	uint64_t fingerprint;           /* of our table then */

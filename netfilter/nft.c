@@ -82,6 +82,21 @@ int nft_remove(struct nft *nft)
 	return transaction_end(nft, &batch, err);
 }
 
+/* The table is not as we left it. */
+static int verify_lost(struct nft *nft)
+{
+	nft->was_changed = true;
+	return 0;
+}
+
+bool nft_was_changed(struct nft *nft)
+{
+	bool was_changed = nft->was_changed;
+
+	nft->was_changed = false;
+	return was_changed;
+}
+
 int nft_verify(struct nft *nft)
 {
 	uint32_t before, after;
@@ -100,11 +115,11 @@ int nft_verify(struct nft *nft)
 		if (err < 0 && err != -EINTR)
 			return nft_fail(nft, err, "cannot read the installed rules back");
 		if (err == 0 && fingerprint != nft->fingerprint)
-			return 0;
+			return verify_lost(nft);
 		if (err == 0 && nft->learned_sets[0]) {
 			err = learned_verify(nft);
 			if (err == 0)
-				return 0;
+				return verify_lost(nft);
 			err = err == 1 || err == -EINTR ? 0 : err;
 			if (err < 0)
 				return nft_fail(nft, err, "cannot read the learned addresses back");

@@ -117,6 +117,8 @@ size_t nft_learned_count(const struct nft *nft);
 /* Does our table still hold exactly what we put there?  One message when nobody has changed any
  * rules since; else fingerprint.h.  1: yes, 0: someone changed or removed it, -errno. */
 int nft_verify(struct nft *nft);
+/* Has it been found changed or removed since the last call, also by what put it back since? */
+bool nft_was_changed(struct nft *nft);
 /* A netlink socket that turns readable when someone changes the ruleset; -errno. */
 int nft_watch_open(void);
 /* Drain it: true when something of ours may have changed by another hand: ask nft_verify(). */

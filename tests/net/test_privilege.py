@@ -3,6 +3,7 @@
 65380 and 1 are the user id and the mark of ringfence's own sockets (EGRESS_UID, EGRESS_MARK)."""
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from client import read_response
 from internet import ATTACKER, ATTACKER6
 from ringfence import until
-from world import BOX
+from world import BOX, policy_text
 
 ATTACKERS = pytest.mark.parametrize("attacker", [ATTACKER, ATTACKER6], ids=["v4", "v6"])
 OURS, NOBODY = 65380, 65534
@@ -163,6 +164,18 @@ def test_our_rules_are_put_back_when_another_hand_changes_them(net, script):
     assert net.client.tcp(ATTACKER, 22) == "REFUSED" and net.client.tls("evil.test") == "RESET"
     assert net.client.tls("allowed.test") == "OK"
     assert net.internet.arrived(ATTACKER, ATTACKER6) == 0
+
+
+def test_a_foreign_flush_is_told_also_when_a_reload_puts_the_rules_back(net):
+    net.start(domains=["allowed.test"])
+    for turn in range(20):
+        since = net.ringfence.now()
+        flush = subprocess.Popen([*net.box.prefix(), "nft", "flush", "ruleset"])
+        net.write_policy(policy_text(["allowed.test"], [f"192.0.2.{turn}"]))
+        assert flush.wait(20) == 0
+        net.ringfence.wait_event("policy.applied", since=since)
+        net.ringfence.wait_event("nftables.restored", count=turn + 1)
+    assert net.client.tcp(ATTACKER, 22) == "REFUSED"
 
 
 def test_a_tunnel_lives_through_a_foreign_flush(net):
