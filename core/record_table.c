@@ -164,14 +164,20 @@ static int victim_of(struct record_set *set, uint64_t now_ms)
 	uint64_t most = 0;
 	int victim = 0;
 
-	for (int way = 0; way < RECORD_WAYS; way++) {
-		struct record_entry *entry = atomic_load_explicit(&set->entries[way],
-								  memory_order_relaxed);
-		uint64_t rank;
+	for (int way = 0; way < RECORD_WAYS; way++) {   /* cold, all of them: fetched together */
+		const struct record_entry *entry = atomic_load_explicit(&set->entries[way],
+									memory_order_relaxed);
 
 		if (!entry)
 			return way;
-		rank = dispensable(entry, now_ms);
+		__builtin_prefetch(&entry->records);
+		__builtin_prefetch(&entry->used_s);
+	}
+	for (int way = 0; way < RECORD_WAYS; way++) {
+		struct record_entry *entry = atomic_load_explicit(&set->entries[way],
+								  memory_order_relaxed);
+		uint64_t rank = dispensable(entry, now_ms);
+
 		if (rank > most) {
 			most = rank;
 			victim = way;
