@@ -13,7 +13,7 @@
 
 enum {
 	BATCH_MAX = 256,
-	GATHERED = 32,                  /* completions that end a wait which gathers */
+	GATHERED = 64,                  /* completions that end a wait which gathers */
 };
 
 static op_fn on_wake;

@@ -16,7 +16,7 @@ enum {
 	SOCKET_BYTES = 4 << 20,         /* what a burst needs; memory only while it is full */
 	RETRY_MS = 100,
 	FLOOD_FROM = 4, FLOOD_FULL = 32, /* answers of a turn: more than a pair; enough */
-	GATHER_US = 50,
+	GATHER_US = 120,
 };
 
 struct dns_udp {
