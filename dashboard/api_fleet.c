@@ -17,11 +17,13 @@ enum {
 	INSTANCE_JSON_MAX = 512 << 10, INSTANCE_JSON_MIN = 4 << 10, FLEET_JSON = 32 << 20,
 };
 
-/* From what an agent says to what is shown; in the order in which they are shown. */
+/* From what an agent says to what is shown; in the order in which they are shown.  The store looks
+ * for the first one at the beginning (store_unblocks.c). */
 static const struct {
 	const char *said, *shown;
 	json_type type;
 } keys[] = {
+	{ "unblocks", "unblocks", JSON_STRING },
 	{ "version", "version", JSON_STRING },
 	{ "filter_mode", "mode", JSON_STRING },
 	{ "config_hash", "policy_hash", JSON_STRING },
