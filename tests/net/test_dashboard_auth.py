@@ -235,6 +235,33 @@ def test_other_sites_pages_change_nothing_and_read_nothing(start):
     assert dashboard.ask("POST", "/api/v1/logs", [event()], host="anything.test").status == 201
 
 
+def test_a_proxy_that_puts_its_own_host_into_requests_is_no_other_site(start):
+    """As nginx does by default: proxy_pass http://dashboard:8081."""
+    public = {"host": "dashboard:8081", "origin": "https://dash.example.com"}
+    dashboard = start()
+    answer = login(dashboard, dashboard.password(), sec_fetch_site="same-origin", **public)
+    assert answer.status == 200
+    cookie = cookie_of(answer)
+
+    def change(of, **headers):
+        return of.ask("POST", "/api/v1/unblocks", {"type": "domain", "value": "a.example"},
+                      key=None, cookie=cookie, **{**public, **headers})
+    assert change(dashboard, sec_fetch_site="same-origin").status == 201
+    for site in "cross-site", "same-site":
+        assert change(dashboard, sec_fetch_site=site).status == 403
+    refused = change(dashboard)                         # plain http: browsers do not say it
+    assert refused.status == 403 and "ALLOWED_HOSTS" in refused.text
+    dashboard.stop()
+    named = start(ALLOWED_HOSTS="dash.example.com")
+    assert change(named).status == 201
+    assert change(named, origin="https://dash.example.com.evil.test").status == 403
+    assert change(named, sec_fetch_site="cross-site").status == 403
+    named.stop()
+    # Without any login a name that an attacker points at the proxy must not be enough.
+    open_one = start(AUTH_MODE="none")
+    assert change(open_one, sec_fetch_site="same-origin").status == 403
+
+
 def test_forwarded_addresses_count_only_from_trusted_proxies(start):
     dashboard = start()
     for number in range(20):
