@@ -8,7 +8,6 @@
 #include "dashboard/store_subjects.h"
 
 enum {
-	PRUNE_AT_ONCE = 5000,
 	/* Up to so many events of the subjects that were found, they are fetched subject by
 	 * subject and sorted; above, going back in time finds enough of them soon. */
 	FEW_EVENTS = 20000,
@@ -432,8 +431,8 @@ int store_prune(struct store *store, int64_t keep, bool *more)
 	if (err < 0 || newest == 0 || newest - oldest + 1 <= keep)
 		return err;
 	below = newest - keep + 1;
-	if (below - oldest > PRUNE_AT_ONCE) {
-		below = oldest + PRUNE_AT_ONCE;
+	if (below - oldest > STORE_PRUNED_AT_ONCE) {
+		below = oldest + STORE_PRUNED_AT_ONCE;
 		*more = true;
 	}
 	return prune_below(store, below);

@@ -43,8 +43,9 @@ int store_lock_events(struct store *store);
 /* Inside a transaction.  Ids go on: nobody who follows them goes blind. */
 int store_clear_events(struct store *store);
 
-/* Own transactions: remove the oldest events above keep, at most some thousands at a time.
- * *more: there are more to remove. */
+/* Own transactions: remove the oldest events above keep, so many at most.  *more: there are more
+ * to remove. */
+enum { STORE_PRUNED_AT_ONCE = 5000 };
 int store_prune(struct store *store, int64_t keep, bool *more);
 
 /* Subjects that have had no event for an hour go. */
