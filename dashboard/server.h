@@ -6,11 +6,11 @@
 #include "dashboard/hub.h"
 #include "dashboard/request.h"
 #include "dashboard/store.h"
+#include "dashboard/visitors.h"
 
 struct auth;
 struct follower;
 struct limits;
-struct newcomer;
 struct streams;
 struct waiters;
 
@@ -25,7 +25,7 @@ struct server {
 	struct waiters *waiters;
 	struct limits *limits;          /* posts of events by address */
 	struct request *requests;       /* all that are there */
-	struct newcomer *newcomers;     /* connections without a first head yet: http.c */
+	struct visitors visitors;       /* the connections */
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;
 	bool stopping;
 	int64_t first_id;               /* of the newest event at the start */

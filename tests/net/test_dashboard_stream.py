@@ -161,6 +161,30 @@ def test_a_thousand_streams_get_every_event_and_slow_ones_cost_nothing(net):
     assert net.get("/health").status == 200
 
 
+def test_strangers_that_stay_do_not_keep_others_out(net):
+    """R16: more connections than it takes, each of which has been answered or has said nothing."""
+    count = 4300
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count + 200:
+        pytest.skip(f"needs {count + 200} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.ExitStack() as strangers:
+        known = strangers.enter_context(contextlib.closing(net.connect()))
+        known.request("GET", "/api/v1/config", headers={"X-Api-Key": KEY})
+        assert known.getresponse().read()
+        kept = known.sock
+        for number in range(count):
+            conn = strangers.enter_context(socket.create_connection(("127.0.0.1", net.port)))
+            if number % 2 == 0:
+                conn.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert conn.recv(4000).startswith(b"HTTP/1.1 200"), number
+        for _ in range(50):
+            net.ship(event())
+        known.request("GET", "/api/v1/config", headers={"X-Api-Key": KEY})
+        assert known.getresponse().status == 200
+        assert known.sock is kept                       # it was not cut to make room
+
+
 def test_streams_are_limited_in_number(tmp_path):
     dashboard = Dashboard(tmp_path / "events.db", {"STREAMS_MAX": "2"})
     try:
