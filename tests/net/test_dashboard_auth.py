@@ -97,14 +97,36 @@ def test_a_stream_ends_when_its_session_does(start):
     connection.close()
 
 
-def test_bcrypt_and_argon2id_hashes_are_taken(start):
-    make = "import crypt; print(crypt.crypt('correct horse', crypt.mksalt(crypt.METHOD_BLOWFISH, " \
+def bcrypt(password):
+    make = f"import crypt; print(crypt.crypt({password!r}, crypt.mksalt(crypt.METHOD_BLOWFISH, " \
         "rounds=16)))"
     done = subprocess.run(["/usr/bin/python3", "-W", "ignore", "-c", make], capture_output=True,
                           text=True)
     if done.returncode != 0:
         pytest.skip("python without crypt makes no bcrypt hash")
-    dashboard = start(ADMIN_PASSWORD_HASH=done.stdout.strip(), ADMIN_USERNAME="ops")
+    return done.stdout.strip()
+
+
+def test_another_password_or_name_ends_all_sessions(start):
+    old, new = bcrypt("correct horse"), bcrypt("another horse")
+
+    def opens(dashboard, cookie):
+        status = dashboard.get("/api/v1/apikeys", key=None, cookie=cookie).status
+        dashboard.stop()
+        return status == 200
+    first = start(ADMIN_PASSWORD_HASH=old)
+    cookie = cookie_of(login(first, "correct horse"))
+    assert opens(first, cookie)
+    assert opens(start(ADMIN_PASSWORD_HASH=old), cookie)
+    assert not opens(start(ADMIN_PASSWORD_HASH=old, ADMIN_USERNAME="ops"), cookie)
+    changed = start(ADMIN_PASSWORD_HASH=new)
+    fresh = cookie_of(login(changed, "another horse"))
+    assert changed.get("/api/v1/logs", key=None, cookie=fresh).status == 200
+    assert not opens(changed, cookie)
+
+
+def test_bcrypt_and_argon2id_hashes_are_taken(start):
+    dashboard = start(ADMIN_PASSWORD_HASH=bcrypt("correct horse"), ADMIN_USERNAME="ops")
     assert not dashboard.events("dashboard.bootstrap_admin")
     assert login(dashboard, "correct horse", "ops").status == 200
     assert login(dashboard, "wrong horse", "ops").status == 401
