@@ -77,7 +77,7 @@ unsigned auth_scope(struct str word)
 	if (str_equal(word, STR("read")))
 		return MAY_READ;
 	if (str_equal(word, STR("admin")))
-		return MAY_AGENT | MAY_READ | MAY_CHANGE;
+		return MAY_AGENT | MAY_READ | MAY_CHANGE | MAY_KEYS;
 	return 0;
 }
 
@@ -363,7 +363,7 @@ static void check_session(struct request *request, struct who *who)
 	if (!find_session(request->server->auth, digest, who))
 		return;
 	who->kind = WHO_SESSION;
-	who->may = MAY_READ | MAY_CHANGE;
+	who->may = MAY_READ | MAY_CHANGE | MAY_KEYS;
 	sodium_bin2hex(who->hash, sizeof(who->hash), digest, sizeof(digest));
 }
 
@@ -382,7 +382,7 @@ static void check_proxy(struct request *request, struct who *who)
 		return;
 	}
 	who->kind = WHO_PROXY;
-	who->may = MAY_READ | MAY_CHANGE;
+	who->may = MAY_READ | MAY_CHANGE | MAY_KEYS;
 	text_copy(who->name, sizeof(who->name), name);
 }
 
@@ -405,6 +405,7 @@ bool auth_check(struct request *request)
 			break;
 		case AUTH_NONE:
 			who->kind = WHO_ANYONE;
+			/* No keys: one would be good for longer than this mode. */
 			who->may = MAY_READ | MAY_CHANGE;
 			text_copy(who->name, sizeof(who->name), "anyone");
 			break;
@@ -414,6 +415,11 @@ bool auth_check(struct request *request)
 		return true;
 	if (who->kind == WHO_KEY) {
 		reply_error(request, 403, "this key may not do that: its scope is another");
+		return false;
+	}
+	if (who->kind == WHO_ANYONE && needs == MAY_KEYS) {
+		reply_error(request, 403, "AUTH_MODE=none: anybody would have keys that outlive it; "
+			    "send an admin key (API_KEY) as X-Api-Key");
 		return false;
 	}
 	reply_error(request, 401, "unauthorized");

@@ -168,6 +168,18 @@ def test_keys_have_scopes_and_can_be_removed(start):
     assert dashboard.ask("POST", "/api/v1/logs", [event()], key=agent["key"]).status == 401
 
 
+def test_where_nobody_needs_a_key_nobody_gets_one(start):
+    """It would be good for longer than AUTH_MODE=none."""
+    dashboard = start(AUTH_MODE="none")
+    wanted = {"label": "mine", "scope": "admin"}
+    made = dashboard.ask("POST", "/api/v1/apikeys", wanted).json()
+    for method, path in ("POST", ""), ("GET", ""), ("DELETE", "/" + made["api_key"]["id"]):
+        answer = dashboard.ask(method, "/api/v1/apikeys" + path, wanted, key=None)
+        assert answer.status == 403 and "API_KEY" in answer.text, answer
+    assert [key["label"] for key in dashboard.api("/apikeys")] == ["mine"]
+    assert dashboard.ask("DELETE", "/api/v1/logs", key=None).status == 200
+
+
 def test_guessing_keys_is_slowed_down_but_not_for_those_who_know_one(start):
     dashboard = start()
     dashboard.ship(event(), source="127.0.0.2")         # known there from before
