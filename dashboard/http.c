@@ -130,6 +130,12 @@ static enum MHD_Result send_reply(struct request *request)
 		(void)MHD_add_response_header(response, headers_of_all[i].name,
 					      headers_of_all[i].value);
 	if (stream) {
+		char store[24];
+
+		/* Whoever comes back with an id of another store must not go by it. */
+		snprintf(store, sizeof(store), "%llx",
+			 (unsigned long long)request->server->store_id);
+		(void)MHD_add_response_header(response, "X-Store-Id", store);
 		(void)MHD_add_response_header(response, "Content-Type", "text/event-stream");
 		(void)MHD_add_response_header(response, "Cache-Control",
 					      "no-cache, no-transform");

@@ -29,6 +29,7 @@ struct server {
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;
 	bool stopping;
 	int64_t first_id;               /* of the newest event at the start */
+	int64_t store_id;
 	int64_t next_prune_ns, next_expiry_ns;  /* the writer's */
 	int64_t stored_since_prune;     /* events; the writer's */
 	struct follower *follower;      /* of other dashboards; NULL: there are none */

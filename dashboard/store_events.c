@@ -2,6 +2,7 @@
 #include "dashboard/store_events.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "dashboard/rfc3339.h"
@@ -366,6 +367,18 @@ int store_find_ended_events(struct store *store, int64_t since, int64_t until,
 int store_last_id(struct store *store, int64_t *id)
 {
 	return store_number(store, "SELECT value FROM meta WHERE key = 'next_id'", id);
+}
+
+int store_identity(struct store *store, int64_t *identity)
+{
+	uint64_t drawn;
+	int err;
+
+	randombytes_buf(&drawn, sizeof(drawn));
+	err = store_exec(store, "INSERT INTO meta(key, value) VALUES ('store_id', $1)"
+			 " ON CONFLICT (key) DO NOTHING", store_int((int64_t)(drawn >> 2) + 1));
+	return err < 0 ? err : store_number(store, "SELECT value FROM meta WHERE key = 'store_id'",
+					    identity);
 }
 
 int store_lock_events(struct store *store)

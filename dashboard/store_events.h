@@ -40,6 +40,9 @@ int store_last_id(struct store *store, int64_t *id);
 /* Inside a transaction.  Writers take this first: nobody waits for another in a circle. */
 int store_lock_events(struct store *store);
 
+/* A number of this store, in which ids mean what they mean: drawn at its first start. */
+int store_identity(struct store *store, int64_t *identity);
+
 /* Inside a transaction.  Ids go on: nobody who follows them goes blind. */
 int store_clear_events(struct store *store);
 

@@ -53,6 +53,8 @@ def test_a_reader_that_comes_back_misses_nothing(net):
 
 def test_a_reader_misses_nothing_over_a_restart_of_the_dashboard(net, tmp_path):
     ids = net.ship(*(event(f"n{number}.example", note="x" * 1200) for number in range(500)))
+    with contextlib.closing(net.stream()) as stream:
+        store = stream.response.headers["X-Store-Id"]
     net.stop()
     again = Dashboard(tmp_path / "events.db")           # its ring is empty, its store is not
     try:
@@ -62,6 +64,7 @@ def test_a_reader_misses_nothing_over_a_restart_of_the_dashboard(net, tmp_path):
         with contextlib.closing(again.stream(last_event_id="999999999")) as stream:
             again.ship(event("later.example"))          # an id of another store: from now on
             assert stream.next()[1]["https"] == "later.example"
+            assert stream.response.headers["X-Store-Id"] == store
     finally:
         again.finish()
 
