@@ -418,8 +418,8 @@ bool auth_check(struct request *request)
 		return false;
 	}
 	if (who->kind == WHO_ANYONE && needs == MAY_KEYS) {
-		reply_error(request, 403, "AUTH_MODE=none: anybody would have keys that outlive it; "
-			    "send an admin key (API_KEY) as X-Api-Key");
+		reply_error(request, 403, "AUTH_MODE=none: anybody would have keys that outlive "
+			    "it; send an admin key (API_KEY) as X-Api-Key");
 		return false;
 	}
 	reply_error(request, 401, "unauthorized");
