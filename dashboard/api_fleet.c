@@ -10,6 +10,7 @@
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
 #include "dashboard/store_unblocks.h"
+#include "dashboard/waiters.h"
 
 enum {
 	INSTANCES_MAX = 10000, WAIT_MAX_S = 30,
@@ -130,6 +131,7 @@ static void answer(struct request *request, struct store *store, struct str host
 	struct out out;
 	size_t head;
 
+	waiters_look(request);
 	out_init(&out, REPLY_MAX);
 	out_text(&out, "{\"changed\":false,\"managed\":false,\"pending\":");
 	head = out.len;

@@ -462,19 +462,3 @@ def test_an_unblock_for_all_waits_for_every_instance(start):
     assert fleet[0]["mode"] == "https" and fleet[0]["policy_hash"] == "h"
     assert dashboard.ask("DELETE", "/api/v1/fleet/instances/" + fleet[0]["id"]).status == 200
     assert len(dashboard.api("/fleet/instances")) == 1
-
-
-def test_an_agent_that_waits_is_answered_when_there_is_something(start):
-    dashboard = start()
-    connections = []
-    for name in "a", "b":
-        connection = dashboard.connect()
-        connection.request("POST", "/api/v1/sync?wait=30", '{"hostname":"%s"}' % name,
-                           {"X-Api-Key": KEY, "Content-Type": "application/json"})
-        connections.append(connection)
-    dashboard.ask("POST", "/api/v1/unblocks", {"type": "ip", "value": "192.0.2.7",
-                                               "target_hostname": "b"})
-    assert b'"target_hostname":"b"' in connections[1].getresponse().read()
-    dashboard.stop()                                    # the other one is answered too
-    with contextlib.closing(connections[0]) as other:
-        assert b'"pending":[]' in other.getresponse().read()
