@@ -30,8 +30,8 @@ static const struct {
 	{ "Content-Security-Policy",
 	  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
 	  "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" },
-	/* Agents of ours ship the ends of connections only to one that takes them.  Which version it
-	 * is is nothing that strangers must know. */
+	/* Agents of ours ship the ends of connections only to one that takes them.  Its version is
+	 * nothing that strangers must know. */
 	{ "Server", "ringfence" },
 	{ "X-Content-Type-Options", "nosniff" },
 	{ "X-Frame-Options", "DENY" },
