@@ -359,7 +359,7 @@ export class FixesPane {
   private async undo(): Promise<void> {
     try {
       await api.undo(this.request!.id);
-      toast("Taken back: the agent closes it again within seconds");
+      toast("Taken back: whoever has it in force closes it again");
       await this.poll();
     } catch (error) {
       toast(`Not undone: ${(error as Error).message}`, "bad");
