@@ -1,6 +1,7 @@
 /* accounts.c - passwords, keys and sessions in the store. */
 #include "dashboard/accounts.h"
 
+#include <assert.h>
 #include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include "dashboard/rfc3339.h"
 
 enum { KEY_LEN_MIN = 16, KEY_LEN_GOOD = 32 };
+static_assert(ACCOUNTS_DIGEST == crypto_hash_sha256_BYTES, "as in the header");
 
 static bool is_bcrypt(const char *hash)
 {
@@ -237,6 +239,30 @@ int accounts_verify(const struct options *options, struct store *store, const ch
 	if (err < 0)
 		return err;
 	return right ? 0 : -EACCES;
+}
+
+int accounts_credential(const struct options *options, struct store *store,
+			unsigned char digest[ACCOUNTS_DIGEST])
+{
+	crypto_hash_sha256_state state;
+	const char *name = options->admin_username;
+	struct out hash;
+	int err = 0;
+
+	out_init(&hash, 1024);
+	if (options->admin_password_hash[0] != '\0')
+		out_text(&hash, options->admin_password_hash);
+	else
+		err = find_hash(store, name, &hash);
+	if (err == 0 && hash.failed)
+		err = -ENOMEM;
+	crypto_hash_sha256_init(&state);
+	crypto_hash_sha256_update(&state, (const unsigned char *)name, strlen(name) + 1);
+	if (hash.len > 0)
+		crypto_hash_sha256_update(&state, (const unsigned char *)hash.at, hash.len);
+	crypto_hash_sha256_final(&state, digest);
+	out_finish(&hash);
+	return err;
 }
 
 int accounts_keys(struct store *store, store_row_fn *on_key, void *arg)

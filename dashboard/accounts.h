@@ -5,7 +5,7 @@
 #include "core/options.h"
 #include "dashboard/store.h"
 
-enum { ACCOUNTS_KEY_MAX = 512 };
+enum { ACCOUNTS_KEY_MAX = 512, ACCOUNTS_DIGEST = 32 };
 
 /*
  * Checks what the options say about keys and passwords.  key gets the environment's, or "".  Where
@@ -14,6 +14,10 @@ enum { ACCOUNTS_KEY_MAX = 512 };
  */
 int accounts_start(const struct options *options, struct store *store,
 		   char key[ACCOUNTS_KEY_MAX], char error[STORE_ERROR_MAX]);
+
+/* A digest of the name and the hash of its password: other ones, another digest. */
+int accounts_credential(const struct options *options, struct store *store,
+			unsigned char digest[ACCOUNTS_DIGEST]);
 
 /* 0, -EACCES: no such name or another password; or the store's error.  Takes as long for a name
  * that is not there. */

@@ -10,6 +10,7 @@
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
 #include "dashboard/store_unblocks.h"
+#include "dashboard/waiters.h"
 
 enum {
 	INSTANCES_MAX = 10000, WAIT_MAX_S = 30,
@@ -17,11 +18,13 @@ enum {
 	INSTANCE_JSON_MAX = 512 << 10, INSTANCE_JSON_MIN = 4 << 10, FLEET_JSON = 32 << 20,
 };
 
-/* From what an agent says to what is shown; in the order in which they are shown. */
+/* From what an agent says to what is shown; in the order in which they are shown.  The store looks
+ * for the first one at the beginning (store_unblocks.c). */
 static const struct {
 	const char *said, *shown;
 	json_type type;
 } keys[] = {
+	{ "unblocks", "unblocks", JSON_STRING },
 	{ "version", "version", JSON_STRING },
 	{ "filter_mode", "mode", JSON_STRING },
 	{ "config_hash", "policy_hash", JSON_STRING },
@@ -128,6 +131,7 @@ static void answer(struct request *request, struct store *store, struct str host
 	struct out out;
 	size_t head;
 
+	waiters_look(request);
 	out_init(&out, REPLY_MAX);
 	out_text(&out, "{\"changed\":false,\"managed\":false,\"pending\":");
 	head = out.len;

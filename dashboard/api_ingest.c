@@ -233,6 +233,7 @@ static void release(struct transaction *t)
 static void finish(struct transaction *t, struct store *store, int err)
 {
 	struct server *server = t->posts[0].request->server;
+	size_t count = t->count;
 
 	if (err < 0)
 		log_error("store.error", log_str("err", store_error(store)),
@@ -252,8 +253,10 @@ static void finish(struct transaction *t, struct store *store, int err)
 	}
 	release(t);
 	json_arena_end();
-	if (err == 0)
+	if (err == 0) {
+		server->stored_since_prune += (int64_t)count;
 		upkeep_tick(server, store);
+	}
 }
 
 static void ingest(struct job *jobs, struct store *store)

@@ -34,12 +34,17 @@ static struct str trim(struct str text)
 	return text;
 }
 
-/* Everybody who looks at requests is told; other dashboards by the store. */
-static void tell(struct request *request, const struct store *store)
+enum change { CHANGE_TO_DO, CHANGE_DONE };      /* for agents; by one of them */
+
+/* Everybody who looks at requests is told; other dashboards by the store.  What one agent has done
+ * is nothing that others wait for: with each of many looking when each other is done, all would be
+ * busy with that. */
+static void tell(struct request *request, const struct store *store, enum change change)
 {
 	if (!store->is_pg)
 		streams_say(request->server->hub, "{\"type\":\"unblock_status\"}");
-	waiters_wake(request->server);
+	if (change == CHANGE_TO_DO)
+		waiters_wake(request->server);
 }
 
 /* NULL: good; value gets the form that is stored. */
@@ -106,17 +111,17 @@ static void reply_id(struct request *request, unsigned status, const char *id)
 }
 
 /* The end of a change: committed and told, or undone. */
-static int finish(struct request *request, struct store *store, int err)
+static int finish(struct request *request, struct store *store, enum change change, int err)
 {
 	if (err == 0)
-		err = store_notify(store, "unblocks");
+		err = store_notify(store, change == CHANGE_TO_DO ? "unblocks" : "acks");
 	if (err == 0) {
 		err = store_commit(store);
 	} else {
 		store_rollback(store);
 	}
 	if (err == 0)
-		tell(request, store);
+		tell(request, store, change);
 	return err;
 }
 
@@ -142,7 +147,7 @@ static int add(struct request *request, struct store *store, const struct unbloc
 	if (err == 0)
 		err = api_audit(request, store, "unblock.request", id, detail.at);
 	out_finish(&detail);
-	return finish(request, store, err);
+	return finish(request, store, CHANGE_TO_DO, err);
 }
 
 void api_unblocks_add(struct request *request, struct store *store)
@@ -179,7 +184,7 @@ void api_unblocks_undo(struct request *request, struct store *store)
 		err = unblock_undo(store, str_of(request->id), str_of(request->who.name), undo);
 		if (err == 0)
 			err = api_audit(request, store, "unblock.undo", request->id, undo);
-		err = finish(request, store, err);
+		err = finish(request, store, CHANGE_TO_DO, err);
 	}
 	if (err == -ENOENT)
 		reply_error(request, 404, "unblock request not found");
@@ -240,7 +245,7 @@ static int take_ack(struct request *request, struct store *store, const struct u
 								   : "unblock.applied",
 				ack->id.at, ack->error.len > 0 ? ack->error.at
 							       : ack->policy_hash.at);
-	return finish(request, store, err);
+	return finish(request, store, CHANGE_DONE, err);
 }
 
 void api_unblocks_ack(struct request *request, struct store *store)

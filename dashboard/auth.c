@@ -35,6 +35,7 @@ struct session {
 struct auth {
 	pthread_mutex_t lock, reloading;
 	const struct options *options;
+	unsigned char credential[ACCOUNTS_DIGEST];      /* of the account that may log in */
 	struct key keys[AUTH_KEYS_MAX + 1];             /* the first is the environment's */
 	struct session sessions[AUTH_SESSIONS_MAX];
 	unsigned key_count, session_count, keys_of_options;
@@ -76,7 +77,7 @@ unsigned auth_scope(struct str word)
 	if (str_equal(word, STR("read")))
 		return MAY_READ;
 	if (str_equal(word, STR("admin")))
-		return MAY_AGENT | MAY_READ | MAY_CHANGE;
+		return MAY_AGENT | MAY_READ | MAY_CHANGE | MAY_KEYS;
 	return 0;
 }
 
@@ -177,7 +178,9 @@ int auth_open(const struct options *options, struct store *store, struct auth **
 	}
 	sodium_memzero(key, sizeof(key));
 	if (err == 0) {
-		err = auth_reload(auth, store);
+		err = accounts_credential(options, store, auth->credential);
+		if (err == 0)
+			err = auth_reload(auth, store);
 		if (err < 0)
 			snprintf(error, STORE_ERROR_MAX, "the store is %s", store_error(store));
 	}
@@ -335,6 +338,18 @@ bool auth_still_good(struct auth *auth, const struct who *who)
 				    : find_session(auth, digest, &now);
 }
 
+/* What the store has of a session: another name or password, and it is nobody's any more. */
+static void session_digest(const struct auth *auth, const char *token,
+			   unsigned char digest[DIGEST])
+{
+	crypto_hash_sha256_state state;
+
+	crypto_hash_sha256_init(&state);
+	crypto_hash_sha256_update(&state, auth->credential, sizeof(auth->credential));
+	crypto_hash_sha256_update(&state, (const unsigned char *)token, strlen(token));
+	crypto_hash_sha256_final(&state, digest);
+}
+
 static void check_session(struct request *request, struct who *who)
 {
 	const struct options *options = request->server->options;
@@ -344,11 +359,11 @@ static void check_session(struct request *request, struct who *who)
 
 	if (!token)
 		return;
-	digest_of(str_of(token), digest);
+	session_digest(request->server->auth, token, digest);
 	if (!find_session(request->server->auth, digest, who))
 		return;
 	who->kind = WHO_SESSION;
-	who->may = MAY_READ | MAY_CHANGE;
+	who->may = MAY_READ | MAY_CHANGE | MAY_KEYS;
 	sodium_bin2hex(who->hash, sizeof(who->hash), digest, sizeof(digest));
 }
 
@@ -367,7 +382,7 @@ static void check_proxy(struct request *request, struct who *who)
 		return;
 	}
 	who->kind = WHO_PROXY;
-	who->may = MAY_READ | MAY_CHANGE;
+	who->may = MAY_READ | MAY_CHANGE | MAY_KEYS;
 	text_copy(who->name, sizeof(who->name), name);
 }
 
@@ -390,6 +405,7 @@ bool auth_check(struct request *request)
 			break;
 		case AUTH_NONE:
 			who->kind = WHO_ANYONE;
+			/* No keys: one would be good for longer than this mode. */
 			who->may = MAY_READ | MAY_CHANGE;
 			text_copy(who->name, sizeof(who->name), "anyone");
 			break;
@@ -401,6 +417,11 @@ bool auth_check(struct request *request)
 		reply_error(request, 403, "this key may not do that: its scope is another");
 		return false;
 	}
+	if (who->kind == WHO_ANYONE && needs == MAY_KEYS) {
+		reply_error(request, 403, "AUTH_MODE=none: anybody would have keys that outlive "
+			    "it; send an admin key (API_KEY) as X-Api-Key");
+		return false;
+	}
 	reply_error(request, 401, "unauthorized");
 	return false;
 }
@@ -408,6 +429,7 @@ bool auth_check(struct request *request)
 int auth_login(struct auth *auth, struct store *store, const char *source, const char *name,
 	       const char *password, char token[AUTH_SECRET_MAX])
 {
+	unsigned char digest[DIGEST];
 	char hex[AUTH_DIGEST_HEX];
 	char text[ADDR_TEXT_MAX];
 	int64_t now = clock_now_ns();
@@ -424,7 +446,8 @@ int auth_login(struct auth *auth, struct store *store, const char *source, const
 	if (err < 0)
 		return err;
 	auth_secret(token);
-	auth_digest(str_of(token), hex);
+	session_digest(auth, token, digest);
+	sodium_bin2hex(hex, sizeof(hex), digest, sizeof(digest));
 	err = accounts_add_session(store, hex, name, now,
 				   now + (int64_t)auth->options->session_ttl * NS_PER_MS);
 	return err < 0 ? err : auth_reload(auth, store);

@@ -1,7 +1,8 @@
 /* auth.h - who asks: keys, sessions, a proxy's word.
  *
  * Keys and sessions are in the store as SHA-256 only, and in memory, where every request is held
- * against them; comparing takes the same time whatever is wrong. */
+ * against them; comparing takes the same time whatever is wrong.  That of a session is of the
+ * account's name and password hash too: when these change, all sessions are over. */
 #ifndef DASHBOARD_AUTH_H
 #define DASHBOARD_AUTH_H
 

@@ -28,7 +28,7 @@ struct follower {
 	int stop_fd;
 	bool told, complained;
 	struct marks {
-		int64_t next_id, ended, cleared, unblocks, auth;
+		int64_t next_id, ended, cleared, unblocks, acks, auth;
 	} seen;
 };
 
@@ -41,7 +41,7 @@ static int on_mark(void *arg, const struct store_value *columns)
 	} all[] = {
 		{ STR("next_id"), &marks->next_id }, { STR("cleared"), &marks->cleared },
 		{ STR("unblocks"), &marks->unblocks }, { STR("auth"), &marks->auth },
-		{ STR("ended"), &marks->ended },
+		{ STR("ended"), &marks->ended }, { STR("acks"), &marks->acks },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -123,10 +123,10 @@ static int look(struct follower *follower)
 	now.next_id = follower->seen.next_id;   /* some came in meanwhile */
 	if (now.cleared != follower->seen.cleared)
 		streams_say(follower->server->hub, "{\"type\":\"cleared\"}");
-	if (now.unblocks != follower->seen.unblocks) {
+	if (now.unblocks != follower->seen.unblocks || now.acks != follower->seen.acks)
 		streams_say(follower->server->hub, "{\"type\":\"unblock_status\"}");
+	if (now.unblocks != follower->seen.unblocks)
 		waiters_wake(follower->server);
-	}
 	if (now.auth != follower->seen.auth)
 		err = auth_reload(follower->server->auth, follower->store);
 	if (err == 0)

@@ -154,9 +154,20 @@ static struct str host_of(struct str host)
 	return colon ? (struct str){ host.at, (size_t)(colon - host.at) } : host;
 }
 
-static bool host_allowed(const char *list, struct str host)
+/* Is it one of ALLOWED_HOSTS, with its port or without? */
+static bool host_listed(const char *list, struct str host)
 {
 	struct str name = host_of(host), entry;
+
+	while (next_entry(&list, &entry))
+		if (str_equal_nocase(entry, name) || str_equal_nocase(entry, host))
+			return true;
+	return false;
+}
+
+static bool host_allowed(const char *list, struct str host)
+{
+	struct str name = host_of(host);
 	union addr addr;
 
 	if (addr_parse(name, &addr))
@@ -167,10 +178,7 @@ static bool host_allowed(const char *list, struct str host)
 	if (name.len > 10 &&
 	    str_equal_nocase((struct str){ name.at + name.len - 10, 10 }, STR(".localhost")))
 		return true;
-	while (next_entry(&list, &entry))
-		if (str_equal_nocase(entry, name) || str_equal_nocase(entry, host))
-			return true;
-	return false;
+	return host_listed(list, host);
 }
 
 static bool in_list(const char *list, struct str text)
@@ -183,10 +191,15 @@ static bool in_list(const char *list, struct str text)
 	return false;
 }
 
-/* Does a page of ours, or of CORS_ALLOWED_ORIGINS, send it?  What sends no Origin is no page. */
+/* Does a page of ours, or of CORS_ALLOWED_ORIGINS, send it?  What sends no Origin is no page.
+ * A proxy may have put another Host in the place of the one that the page asked for.  Browsers say
+ * over https, and on this machine, whether the page is of the same origin, and no page can say it
+ * for them; else ALLOWED_HOSTS has our name.  Whose name an attacker points at such a proxy has the
+ * same origin too, but no session with us: only where nobody needs one the names must agree. */
 static bool origin_allowed(const struct request *request)
 {
-	const char *list = request->server->options->cors_allowed_origins;
+	const struct options *options = request->server->options;
+	const char *list = options->cors_allowed_origins;
 	const char *site = request_header(request, "Sec-Fetch-Site");
 	struct str origin = str_of(request_header(request, "Origin"));
 	const char *host = request_header(request, "Host"), *behind;
@@ -197,8 +210,11 @@ static bool origin_allowed(const struct request *request)
 		return false;
 	if (origin.len == 0)
 		return true;
+	if (strcmp(site, "same-origin") == 0 && options->auth_mode != AUTH_NONE)
+		return true;
 	behind = strstr(origin.at, "://");
-	return behind && host[0] != '\0' && strcasecmp(behind + 3, host) == 0;
+	return behind && ((host[0] != '\0' && strcasecmp(behind + 3, host) == 0) ||
+			  host_listed(options->allowed_hosts, str_of(behind + 3)));
 }
 
 /* What a form or a page without our consent can send is one of three other types, or none. */
@@ -231,7 +247,8 @@ bool gate_check(struct request *request)
 	if (!route || strcmp(route->method, "GET") == 0)
 		return true;
 	if (!origin_allowed(request)) {
-		reply_error(request, 403, "another site's page may not do this");
+		reply_error(request, 403, "another site's page may not do this; if it is this "
+			    "one's, by a proxy that changes Host: add its name to ALLOWED_HOSTS");
 		return false;
 	}
 	if (!type_allowed(request)) {

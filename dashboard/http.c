@@ -23,14 +23,6 @@ enum {
 	ACCEPT_AT_ONCE = 64,
 };
 #define REQUEST_TIME_NS (60 * NS_PER_S)
-#define FIRST_HEAD_NS (10 * NS_PER_S)
-
-/* A connection that has not sent its first head yet. */
-struct newcomer {
-	struct newcomer *before, *behind;
-	int fd;                         /* -1: it has, and is off the list */
-	int64_t since_ns;
-};
 
 static const struct {
 	const char *name, *value;
@@ -38,8 +30,9 @@ static const struct {
 	{ "Content-Security-Policy",
 	  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
 	  "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" },
-	/* Agents of ours ship the ends of connections only to one that takes them. */
-	{ "Server", "ringfence/" RINGFENCE_VERSION },
+	/* Agents of ours ship the ends of connections only to one that takes them.  Its version is
+	 * nothing that strangers must know. */
+	{ "Server", "ringfence" },
 	{ "X-Content-Type-Options", "nosniff" },
 	{ "X-Frame-Options", "DENY" },
 	{ "Referrer-Policy", "strict-origin-when-cross-origin" },
@@ -138,6 +131,12 @@ static enum MHD_Result send_reply(struct request *request)
 		(void)MHD_add_response_header(response, headers_of_all[i].name,
 					      headers_of_all[i].value);
 	if (stream) {
+		char store[24];
+
+		/* Whoever comes back with an id of another store must not go by it. */
+		snprintf(store, sizeof(store), "%llx",
+			 (unsigned long long)request->server->store_id);
+		(void)MHD_add_response_header(response, "X-Store-Id", store);
 		(void)MHD_add_response_header(response, "Content-Type", "text/event-stream");
 		(void)MHD_add_response_header(response, "Cache-Control",
 					      "no-cache, no-transform");
@@ -170,17 +169,13 @@ static bool handle(struct request *request)
 	return true;
 }
 
-static void arrived(struct server *server, struct newcomer *newcomer)
+/* Ours of the connection; NULL: none. */
+static struct visitor *visitor_of(struct MHD_Connection *conn)
 {
-	if (newcomer->fd < 0)
-		return;
-	newcomer->fd = -1;
-	if (newcomer->before)
-		newcomer->before->behind = newcomer->behind;
-	else
-		server->newcomers = newcomer->behind;
-	if (newcomer->behind)
-		newcomer->behind->before = newcomer->before;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
 }
 
 static void on_connection(void *arg, struct MHD_Connection *conn, void **own,
@@ -189,23 +184,12 @@ static void on_connection(void *arg, struct MHD_Connection *conn, void **own,
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct server *server = arg;
-	struct newcomer *newcomer;
 
-	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		if (*own)
-			arrived(server, *own);
-		free(*own);
-		return;
-	}
-	newcomer = info ? calloc(1, sizeof(*newcomer)) : NULL;
-	*own = newcomer;
-	if (!newcomer)
-		return;
-	*newcomer = (struct newcomer){ .behind = server->newcomers, .fd = info->connect_fd,
-				       .since_ns = clock_steady_ns() };
-	if (newcomer->behind)
-		newcomer->behind->before = newcomer;
-	server->newcomers = newcomer;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+		visitor_left(&server->visitors, *own);
+	else
+		*own = info ? visitor_came(&server->visitors, info->connect_fd, clock_steady_ns())
+			    : NULL;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *url,
@@ -217,13 +201,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 
 	(void)version;
 	if (!request) {
-		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-		if (info && info->socket_context)
-			arrived(server, info->socket_context);
-		*own = begin_request(server, conn, url, method);
-		return *own ? MHD_YES : MHD_NO;
+		*own = request = begin_request(server, conn, url, method);
+		visitor_asks(&server->visitors, visitor_of(conn),
+			     request && request->who.kind != WHO_NOBODY, clock_steady_ns());
+		return request ? MHD_YES : MHD_NO;
 	}
 	if (*data_len > 0) {
 		/* Of what has been refused already the rest is read and forgotten. */
@@ -244,9 +225,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 static void on_completed(void *arg, struct MHD_Connection *conn, void **own,
 			 enum MHD_RequestTerminationCode code)
 {
-	(void)arg;
-	(void)conn;
+	struct server *server = arg;
+
 	(void)code;
+	visitor_rests(&server->visitors, visitor_of(conn), clock_steady_ns());
 	if (*own)
 		end_request(*own);
 	*own = NULL;
@@ -318,14 +300,15 @@ int http_open(struct server *server)
 	uint64_t write_ms = server->options->write_timeout;
 	unsigned idle_s = write_ms > 0 ? (unsigned)((write_ms + 999) / 1000) : IDLE_S;
 
+	server->visitors.max = connections_max();
 	server->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
 		MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
 		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-		MHD_OPTION_CONNECTION_LIMIT, connections_max(),
+		MHD_OPTION_CONNECTION_LIMIT, server->visitors.max,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 		MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1,
@@ -347,6 +330,7 @@ void http_accept(struct server *server, int listen_fd)
 			return;
 		if (len < sizeof(struct sockaddr_in))
 			len = sizeof(struct sockaddr_un);       /* a unix peer without a name */
+		visitors_make_room(&server->visitors);
 		/* Over its limit the connection is closed by it. */
 		(void)MHD_add_connection(server->daemon, fd, (struct sockaddr *)&addr, len);
 	}
@@ -356,10 +340,7 @@ void http_tick(struct server *server)
 {
 	int64_t now = clock_steady_ns();
 
-	/* Also those that ended in the middle of it, which libmicrohttpd does not always see. */
-	for (struct newcomer *newcomer = server->newcomers; newcomer; newcomer = newcomer->behind)
-		if (now - newcomer->since_ns >= FIRST_HEAD_NS)
-			(void)shutdown(newcomer->fd, SHUT_RDWR);
+	visitors_tick(&server->visitors, now);
 	for (struct request *request = server->requests; request; request = request->behind) {
 		const union MHD_ConnectionInfo *info;
 

@@ -45,7 +45,8 @@ struct request {
 	struct who who;
 	struct out body;
 	bool body_too_long, waited;
-	bool parked;                    /* waits for an unblock: waiters.h */
+	bool parked, look_again;        /* waits for an unblock: waiters.h */
+	uint64_t wakes_seen;
 	int64_t park_until_ns;
 	struct request *next_parked;
 	int64_t since_ns;

@@ -125,7 +125,8 @@ static int prepare(struct server *server, char error[STORE_ERROR_MAX])
 	if (err < 0)
 		return err;
 	err = auth_open(server->options, store, &server->auth, error);
-	if (err == 0 && store_last_id(store, &server->first_id) < 0) {
+	if (err == 0 && (store_last_id(store, &server->first_id) < 0 ||
+			 store_identity(store, &server->store_id) < 0)) {
 		snprintf(error, STORE_ERROR_MAX, "the store is %s", store_error(store));
 		err = -EIO;
 	}

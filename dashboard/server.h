@@ -6,11 +6,11 @@
 #include "dashboard/hub.h"
 #include "dashboard/request.h"
 #include "dashboard/store.h"
+#include "dashboard/visitors.h"
 
 struct auth;
 struct follower;
 struct limits;
-struct newcomer;
 struct streams;
 struct waiters;
 
@@ -25,11 +25,13 @@ struct server {
 	struct waiters *waiters;
 	struct limits *limits;          /* posts of events by address */
 	struct request *requests;       /* all that are there */
-	struct newcomer *newcomers;     /* connections without a first head yet: http.c */
+	struct visitors visitors;       /* the connections */
 	int listen_fd, unix_fd, epoll_fd, wake_fd, signal_fd;
 	bool stopping;
 	int64_t first_id;               /* of the newest event at the start */
+	int64_t store_id;
 	int64_t next_prune_ns, next_expiry_ns;  /* the writer's */
+	int64_t stored_since_prune;     /* events; the writer's */
 	struct follower *follower;      /* of other dashboards; NULL: there are none */
 };
 

@@ -1,7 +1,6 @@
 /* spool.c - texts in files, in order, until they have arrived. */
 #include "dashboard/spool.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,6 +9,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "dashboard/spool_files.h"
 
 enum {
 	SEGMENTS_MAX = 64,
@@ -31,6 +32,7 @@ struct spool {
 	unsigned segment_count;
 	uint64_t offset;                /* in the first: all before it has arrived */
 	uint64_t bytes_max, segment_max;
+	uint64_t lost;                  /* texts that went when it was opened, not told yet */
 	unsigned peeked;                /* texts from there on, on their way */
 	uint64_t peeked_bytes;
 	unsigned pending_count;
@@ -110,35 +112,6 @@ static uint64_t total_bytes(const struct spool *spool)
 
 /* Start */
 
-static int by_number(const void *a, const void *b)
-{
-	uint32_t one = ((const struct segment *)a)->number;
-	uint32_t two = ((const struct segment *)b)->number;
-
-	return (one > two) - (one < two);
-}
-
-static void list_segments(struct spool *spool)
-{
-	DIR *dir = fdopendir(dup(spool->folder_fd));
-	size_t stem = strlen(spool->name);
-	unsigned number;
-	int end;
-
-	if (!dir)
-		return;
-	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-		end = 0;
-		if (strncmp(entry->d_name, spool->name, stem) == 0 &&
-		    sscanf(entry->d_name + stem, "-%8u.jsonl%n", &number, &end) == 1 && end > 0 &&
-		    entry->d_name[stem + (size_t)end] == '\0' &&
-		    spool->segment_count < SEGMENTS_MAX - 1)
-			spool->segments[spool->segment_count++].number = number;
-	}
-	closedir(dir);
-	qsort(spool->segments, spool->segment_count, sizeof(*spool->segments), by_number);
-}
-
 /* How many lines are there from offset on, and where does the last one end? */
 static int measure(const struct spool *spool, struct segment *segment, uint64_t offset)
 {
@@ -166,30 +139,90 @@ static int measure(const struct spool *spool, struct segment *segment, uint64_t 
 	return len < 0 ? -EIO : 0;
 }
 
-static int find_position(struct spool *spool)
+/* Where the last process had come to. */
+static void read_position(const struct spool *spool, unsigned *number, uint64_t *offset)
 {
 	char text[48] = "";
-	unsigned number = 0;
-	uint64_t offset = 0;
-	struct stat stat_;
-	int err = 0;
 
 	if (pread(spool->position_fd, text, sizeof(text) - 1, 0) < 0 ||
-	    sscanf(text, "%8u %20" SCNu64, &number, &offset) != 2)
-		number = 0, offset = 0;
-	while (spool->segment_count > 1 && spool->segments[0].number < number)
-		segment_remove_first(spool);
-	if (spool->segment_count > 0 && spool->segments[0].number == number) {
+	    sscanf(text, "%8u %20" SCNu64, number, offset) != 2)
+		*number = 0, *offset = 0;
+}
+
+static uint64_t size_of_file(const struct spool *spool, const char *name)
+{
+	struct stat stat_;
+
+	return fstatat(spool->folder_fd, name, &stat_, AT_SYMLINK_NOFOLLOW) == 0
+		? (uint64_t)stat_.st_size : 0;
+}
+
+/* What has arrived and what is empty goes, and of more than there is room for the oldest. */
+static int sift(struct spool *spool, uint32_t *numbers, size_t count)
+{
+	uint64_t offset = 0, size = 0;
+	unsigned position = 0;
+	size_t kept = 0;
+	int err = 0;
+
+	read_position(spool, &position, &offset);
+	for (size_t i = 0; i < count; i++) {
 		char name[64];
 
-		file_name(spool, number, name);
-		if (fstatat(spool->folder_fd, name, &stat_, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    offset <= (uint64_t)stat_.st_size)
-			spool->offset = offset;
+		file_name(spool, numbers[i], name);
+		size = size_of_file(spool, name);
+		if (numbers[i] == position && offset > size)
+			offset = 0;
+		if (size == 0 || numbers[i] < position)
+			(void)unlinkat(spool->folder_fd, name, 0);
+		else
+			numbers[kept++] = numbers[i];
 	}
-	for (unsigned i = 0; i < spool->segment_count && err == 0; i++)
-		err = measure(spool, &spool->segments[i], i == 0 ? spool->offset : 0);
+	for (size_t i = 0; i < kept && err == 0; i++) {
+		struct segment segment = { .number = numbers[i] };
+		char name[64];
+
+		err = measure(spool, &segment, segment.number == position ? offset : 0);
+		file_name(spool, segment.number, name);
+		if (kept - i > SEGMENTS_MAX - 1) {
+			spool->lost += segment.count;
+			(void)unlinkat(spool->folder_fd, name, 0);
+			continue;
+		}
+		if (spool->segment_count == 0 && segment.number == position)
+			spool->offset = offset;
+		spool->segments[spool->segment_count++] = segment;
+	}
 	return err;
+}
+
+static int find_segments(struct spool *spool)
+{
+	uint32_t *numbers = NULL;
+	size_t count = 0;
+	int err = spool_files(spool->folder_fd, spool->name, &numbers, &count);
+
+	if (err == 0)
+		err = sift(spool, numbers, count);
+	free(numbers);
+	return err;
+}
+
+/* Go on in the last file, or else every start would add one; all lines in it are whole. */
+static int open_last(struct spool *spool)
+{
+	struct segment *last = spool->segment_count > 0 ? last_of(spool) : NULL;
+	int fd;
+
+	if (!last)
+		return segment_add(spool, 1);
+	if (last->size >= spool->segment_max || (last->count == 0 && last->size > ROLL_BYTES))
+		return segment_add(spool, last->number + 1);
+	fd = open_file(spool, last->number, O_WRONLY | O_APPEND);
+	if (fd < 0)
+		return fd;
+	spool->write_fd = fd;
+	return 0;
 }
 
 static int open_all(struct spool *spool, const char *folder)
@@ -209,16 +242,15 @@ static int open_all(struct spool *spool, const char *folder)
 		return -errno;
 	if (flock(spool->position_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	list_segments(spool);
-	err = find_position(spool);
+	err = find_segments(spool);
+	if (err == 0)
+		err = open_last(spool);
 	if (err < 0)
 		return err;
-	/* Never append to an old one: its last line may have been cut off. */
-	err = segment_add(spool, spool->segment_count > 0 ? last_of(spool)->number + 1 : 1);
-	while (err == 0 && spool->segment_count > 1 && spool->segments[0].count == 0)
+	while (spool->segment_count > 1 && spool->segments[0].count == 0)
 		segment_remove_first(spool);
 	note_position(spool);
-	return err;
+	return 0;
 }
 
 int spool_open(struct spool **out, const char *folder, const char *name, uint64_t bytes_max,
@@ -312,6 +344,8 @@ int spool_write(struct spool *spool, uint64_t *dropped)
 
 void spool_push(struct spool *spool, struct str text, uint64_t *dropped)
 {
+	*dropped += spool->lost;
+	spool->lost = 0;
 	if (text.len + 1 > sizeof(spool->pending)) {
 		(*dropped)++;
 		return;

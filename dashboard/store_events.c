@@ -2,13 +2,13 @@
 #include "dashboard/store_events.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "dashboard/rfc3339.h"
 #include "dashboard/store_subjects.h"
 
 enum {
-	PRUNE_AT_ONCE = 5000,
 	/* Up to so many events of the subjects that were found, they are fetched subject by
 	 * subject and sorted; above, going back in time finds enough of them soon. */
 	FEW_EVENTS = 20000,
@@ -369,6 +369,18 @@ int store_last_id(struct store *store, int64_t *id)
 	return store_number(store, "SELECT value FROM meta WHERE key = 'next_id'", id);
 }
 
+int store_identity(struct store *store, int64_t *identity)
+{
+	uint64_t drawn;
+	int err;
+
+	randombytes_buf(&drawn, sizeof(drawn));
+	err = store_exec(store, "INSERT INTO meta(key, value) VALUES ('store_id', $1)"
+			 " ON CONFLICT (key) DO NOTHING", store_int((int64_t)(drawn >> 2) + 1));
+	return err < 0 ? err : store_number(store, "SELECT value FROM meta WHERE key = 'store_id'",
+					    identity);
+}
+
 int store_lock_events(struct store *store)
 {
 	return store_run(store, "UPDATE meta SET value = value WHERE key = 'next_id'", NULL, 0,
@@ -432,8 +444,8 @@ int store_prune(struct store *store, int64_t keep, bool *more)
 	if (err < 0 || newest == 0 || newest - oldest + 1 <= keep)
 		return err;
 	below = newest - keep + 1;
-	if (below - oldest > PRUNE_AT_ONCE) {
-		below = oldest + PRUNE_AT_ONCE;
+	if (below - oldest > STORE_PRUNED_AT_ONCE) {
+		below = oldest + STORE_PRUNED_AT_ONCE;
 		*more = true;
 	}
 	return prune_below(store, below);

@@ -40,11 +40,15 @@ int store_last_id(struct store *store, int64_t *id);
 /* Inside a transaction.  Writers take this first: nobody waits for another in a circle. */
 int store_lock_events(struct store *store);
 
+/* A number of this store, in which ids mean what they mean: drawn at its first start. */
+int store_identity(struct store *store, int64_t *identity);
+
 /* Inside a transaction.  Ids go on: nobody who follows them goes blind. */
 int store_clear_events(struct store *store);
 
-/* Own transactions: remove the oldest events above keep, at most some thousands at a time.
- * *more: there are more to remove. */
+/* Own transactions: remove the oldest events above keep, so many at most.  *more: there are more
+ * to remove. */
+enum { STORE_PRUNED_AT_ONCE = 5000 };
 int store_prune(struct store *store, int64_t keep, bool *more);
 
 /* Subjects that have had no event for an hour go. */

@@ -25,7 +25,7 @@ struct pg_store {
 static const char *const schema[] = {
 	"CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BIGINT NOT NULL)",
 	"INSERT INTO meta(key, value) VALUES ('next_id', 0), ('cleared', 0), ('unblocks', 0),"
-	" ('auth', 0), ('ended', 0) ON CONFLICT (key) DO NOTHING",
+	" ('acks', 0), ('auth', 0), ('ended', 0) ON CONFLICT (key) DO NOTHING",
 	"CREATE TABLE IF NOT EXISTS subject(id BIGSERIAL PRIMARY KEY, digest TEXT NOT NULL UNIQUE,"
 	" verdict BIGINT NOT NULL, component TEXT, name TEXT, source_ip TEXT, destination_ip TEXT,"
 	" hostname TEXT, reason TEXT, json TEXT NOT NULL, search TEXT NOT NULL,"

@@ -2,9 +2,9 @@
  *
  *      pending -> applied | failed | cancelled | expired;  applied | failed -> undone
  *
- * A request for all hosts stays pending until every instance that was seen of late has
- * acknowledged it; an agent that does not say who it is completes it for all, as generation B has
- * it. */
+ * A request for all hosts stays pending until every instance that was seen of late, and does what
+ * is asked from afar, has acknowledged it; an agent that does not say who it is completes it for
+ * all, as generation B has it. */
 #include "dashboard/store_unblocks.h"
 
 #include <errno.h>
@@ -15,6 +15,9 @@
 #include "dashboard/rfc3339.h"
 
 #define SEEN_OF_LATE_NS (300 * NS_PER_S)
+/* "Once" is meant now: whoever fetches it later does not open anything.  As long as an agent leaves
+ * it open at most. */
+#define ONCE_NS (600 * NS_PER_S)
 
 static int on_text(void *arg, const struct store_value *columns)
 {
@@ -39,7 +42,7 @@ static void new_id(char id[UNBLOCK_ID_MAX])
 }
 
 /* The pending one that says the very same; "" when there is none.  What ends at a time of its own
- * is like no other. */
+ * is like no other; "once" without one is like the last, and pending for longer. */
 static int find_same(struct store *store, const struct unblock *unblock, char id[UNBLOCK_ID_MAX])
 {
 	struct out found;
@@ -51,15 +54,22 @@ static int find_same(struct store *store, const struct unblock *unblock, char id
 	out_init(&found, 64);
 	err = store_run(store, "SELECT id FROM unblock WHERE state = 'pending' AND type = $1"
 			" AND LOWER(value) = LOWER($2) AND LOWER(target) = LOWER($3)"
-			" AND remove = $4 AND undoes = $5 AND once = $6 AND expires = 0",
+			" AND remove = $4 AND undoes = $5 AND once = $6 AND expires <= $7",
 			(const struct store_value[]){
 				store_text(unblock->type), store_text(unblock->value),
 				store_text(unblock->target), store_int(unblock->remove),
-				store_text(unblock->undoes), store_int(unblock->once) },
-			6, on_text, &found);
+				store_text(unblock->undoes), store_int(unblock->once),
+				store_int(unblock->once ? clock_now_ns() + ONCE_NS : 0) },
+			7, on_text, &found);
 	text_copy(id, UNBLOCK_ID_MAX, found.at ? found.at : "");
 	out_finish(&found);
 	return err;
+}
+
+static int64_t end_of(const struct unblock *unblock)
+{
+	return unblock->once && unblock->expires_ns == 0 ? clock_now_ns() + ONCE_NS
+							 : unblock->expires_ns;
 }
 
 int unblock_add(struct store *store, const struct unblock *unblock, char id[UNBLOCK_ID_MAX])
@@ -67,6 +77,9 @@ int unblock_add(struct store *store, const struct unblock *unblock, char id[UNBL
 	int64_t pending = 0;
 	int err = find_same(store, unblock, id);
 
+	if (err == 0 && id[0] != '\0' && unblock->once)
+		err = store_exec(store, "UPDATE unblock SET expires = $1 WHERE id = $2",
+				 store_int(end_of(unblock)), store_text(str_of(id)));
 	if (err < 0 || id[0] != '\0')
 		return err;
 	err = store_number(store, "SELECT COUNT(*) FROM unblock WHERE state = 'pending'", &pending);
@@ -83,7 +96,7 @@ int unblock_add(struct store *store, const struct unblock *unblock, char id[UNBL
 			  store_text(str_of(id)), store_text(unblock->type),
 			  store_text(unblock->value), store_text(unblock->target),
 			  store_int(unblock->remove), store_int(unblock->once),
-			  store_int(clock_now_ns()), store_int(unblock->expires_ns),
+			  store_int(clock_now_ns()), store_int(end_of(unblock)),
 			  store_text(unblock->who), store_text(unblock->reason),
 			  store_text(unblock->undoes));
 }
@@ -106,11 +119,16 @@ static int on_pending(void *arg, const struct store_value *columns)
 	return 1;
 }
 
-/* Instances seen of late that are not in acked_by, which has each between two line ends. */
+/* An instance that says it does nothing from afar (api_fleet.c writes it first). */
+#define TAKES_UNBLOCKS "json NOT LIKE '{\"unblocks\":\"off\"%'"
+
+/* Instances seen of late that would do it and are not in acked_by, which has each between two
+ * semicolons. */
 static int count_missing(struct store *store, const struct out *acked_by, int64_t *missing)
 {
 	*missing = 0;
 	return store_run(store, "SELECT COUNT(*) FROM instance WHERE last_seen > $1"
+			 " AND " TAKES_UNBLOCKS
 			 " AND REPLACE(LOWER($2), ';' || LOWER(hostname) || ';', '') = LOWER($3)",
 			 (const struct store_value[]){
 				 store_int(clock_now_ns() - SEEN_OF_LATE_NS),
@@ -249,10 +267,35 @@ int unblock_undo(struct store *store, struct str id, struct str who, char undo[U
 	return err;
 }
 
+/* An instance that was waited for has gone, or does nothing from afar any more: what the others
+ * have acknowledged is done. */
+static int settle(struct store *store, int64_t now)
+{
+	int err = store_exec(store,
+			     "UPDATE unblock SET completed = $1, state ="
+			     " CASE WHEN error = '' THEN 'applied' ELSE 'failed' END"
+			     " WHERE state = 'pending' AND target = '' AND acked_by <> ''"
+			     " AND NOT EXISTS (SELECT 1 FROM instance WHERE last_seen > $2"
+			     " AND " TAKES_UNBLOCKS
+			     " AND REPLACE(LOWER(unblock.acked_by), ';' || LOWER(hostname) || ';',"
+			     " '') = LOWER(unblock.acked_by))",
+			     store_int(now), store_int(now - SEEN_OF_LATE_NS));
+
+	if (err < 0)
+		return err;
+	return store_exec(store, "UPDATE unblock SET state = 'undone'"
+			  " WHERE state IN ('applied', 'failed') AND id IN (SELECT undoes"
+			  " FROM unblock WHERE state = 'applied' AND undoes <> '')");
+}
+
 int unblock_expire(struct store *store)
 {
 	int64_t now = clock_now_ns();
-	int err = store_exec(store, "UPDATE unblock SET state = 'expired', completed = $1"
+	int err = settle(store, now);
+
+	if (err < 0)
+		return err;
+	err = store_exec(store, "UPDATE unblock SET state = 'expired', completed = $1"
 			     " WHERE state = 'pending' AND expires > 0 AND expires <= $2",
 			     store_int(now), store_int(now));
 

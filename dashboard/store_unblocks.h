@@ -12,14 +12,14 @@ enum {
 /* A new one; texts are borrowed. */
 struct unblock {
 	struct str type, value, target, reason, who, undoes;
-	int64_t expires_ns;             /* 0: never */
+	int64_t expires_ns;             /* 0: never; once: in ten minutes */
 	bool once, remove;              /* remove: take it away again */
 };
 
 /*
  * Inside a transaction each.
- * add: id gets its own, or that of the same one without an end that is pending; -EAGAIN: too many
- * are pending.
+ * add: id gets its own, or that of the same one without an end of its own that is pending;
+ * -EAGAIN: too many are pending.
  * ack: by hostname, "" when it does not say; -ENOENT: none such is pending.
  * undo: a pending one is cancelled; for it, an applied and a failed one there is a pending removal
  * then, whose id it gets ("": it was a removal itself); -ENOENT: none such; -EALREADY: nothing to
@@ -32,7 +32,8 @@ struct unblock_ack {
 };
 int unblock_ack(struct store *store, const struct unblock_ack *ack);
 int unblock_undo(struct store *store, struct str id, struct str who, char undo[UNBLOCK_ID_MAX]);
-/* Pending ones whose time is over; old completed ones go. */
+/* Now and then: pending ones whose time is over, or that nobody is waited for any more, end; old
+ * completed ones go. */
 int unblock_expire(struct store *store);
 
 /* What is asked for: an agent sees what is for its hostname and what is for all hosts. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "core/log.h"
 #include "core/log_text.h"
@@ -40,7 +41,7 @@ struct unblock {
 	bool failing, ack_failing;
 	uint64_t now_ms, next_ms, sync_again_ms, ack_again_ms, wait_ms;
 	char *report;
-	char path[512], body[2048];
+	char path[512], body[4096];
 };
 
 /* Texts */
@@ -54,6 +55,8 @@ static bool read_item(struct str object, struct unblock_item *item)
 	    !json_text(json_member(object, "type"), item->type, sizeof(item->type)) ||
 	    !json_text(json_member(object, "value"), item->value, sizeof(item->value)))
 		return false;
+	(void)json_text(json_member(object, "target_hostname"), item->target,
+			sizeof(item->target));
 	(void)json_text(json_member(object, "undoes"), item->undoes, sizeof(item->undoes));
 	/* A limit that is not understood is no reason to leave it out. */
 	if (expires.len > 0 && !json_text(expires, item->expires_at, sizeof(item->expires_at)))
@@ -95,12 +98,12 @@ size_t unblock_ack_text(const struct unblock_result *result, const char *hostnam
 			size_t size)
 {
 	struct line line = { out, out + size };
-	char short_error[128], short_name[64];
+	char short_error[128];
 
 	snprintf(short_error, sizeof(short_error), "%.127s", result->error);
-	snprintf(short_name, sizeof(short_name), "%.63s", hostname);
 	put(&line, "{\"id\":", result->id);
-	put(&line, ",\"hostname\":", short_name);
+	/* As it says it in its report: the server waits for that name. */
+	put(&line, ",\"hostname\":", hostname);
 	if (result->error[0]) {
 		put(&line, ",\"status\":\"failed\",\"error\":", short_error);
 	} else {
@@ -143,7 +146,9 @@ static void on_found(void *context, const struct unblock_item *found)
 	struct unblock *unblock = context;
 	struct item *item = find(unblock, found->id);
 
-	if (!unblock->settings.fetch)
+	/* What every instance is asked, those do that do such things. */
+	if (!unblock->settings.fetch &&
+	    strcasecmp(found->target, unblock->settings.hostname) != 0)
 		return;
 	if (item) {
 		/* Done, and still asked for: the acknowledgement went astray.  A refusal that could
@@ -157,7 +162,13 @@ static void on_found(void *context, const struct unblock_item *found)
 		return;                         /* it is still there the next time */
 	*item = (struct item){ .state = ITEM_IN_HAND, .number = ++unblock->numbers };
 	text_copy(item->result.id, sizeof(item->result.id), found->id);
-	unblock->settings.found(unblock->settings.context, found);
+	if (unblock->settings.fetch) {
+		unblock->settings.found(unblock->settings.context, found);
+		return;
+	}
+	item->state = ITEM_TO_ACK;
+	text_copy(item->result.error, sizeof(item->result.error), "ENABLE_REMOTE_UNBLOCK is off "
+		  "on this instance: set it to true, or write the policy file there");
 }
 
 void unblock_answer(struct unblock *unblock, const struct unblock_result *result)

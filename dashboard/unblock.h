@@ -16,6 +16,7 @@ enum {
 
 struct unblock_item {
 	char id[UNBLOCK_ID_MAX], type[16], value[UNBLOCK_VALUE_MAX];
+	char target[UNBLOCK_VALUE_MAX]; /* the instance that is asked; "": every one */
 	char undoes[UNBLOCK_ID_MAX];    /* with remove: the item that is taken back; "": not said */
 	char expires_at[48];            /* RFC 3339; "": never */
 	bool once, remove;
@@ -30,7 +31,7 @@ struct unblock_settings {               /* borrowed */
 	struct web_target *target;
 	const char *key_header;         /* "X-Api-Key: ..." */
 	const char *hostname;
-	bool fetch;                     /* else it only says how it is */
+	bool fetch;                     /* else it says how it is, and refuses what it is asked */
 	uint64_t poll_ms;
 	void (*found)(void *context, const struct unblock_item *item);
 	void *context;

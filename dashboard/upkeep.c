@@ -8,6 +8,7 @@
 
 /* Counting what is kept costs little, but not nothing. */
 #define PRUNE_EVERY_NS (NS_PER_S / 4)
+enum { PRUNE_SOONER = 5000 };   /* when so many have been stored since */
 
 #define EXPIRE_EVERY_NS (30 * NS_PER_S)
 #define INSTANCE_KEPT_NS (30 * 24 * 3600 * NS_PER_S)
@@ -29,13 +30,21 @@ static int64_t kept(const struct server *server)
 
 void upkeep_prune(struct server *server, struct store *store)
 {
-	int64_t now = clock_steady_ns();
-	bool more = false;
+	/* Twice what came: however much that is, what is kept shrinks to its bound.  What was too
+	 * much before, where the bound was lowered, goes bit by bit: nobody waits long for it. */
+	int64_t left = 2 * server->stored_since_prune;
+	bool more = true;
 
-	if (kept(server) == 0 || now < server->next_prune_ns)
+	if (kept(server) == 0 || (clock_steady_ns() < server->next_prune_ns &&
+				  server->stored_since_prune < PRUNE_SOONER))
 		return;
-	if (store_prune(store, kept(server), &more) < 0)
-		log_error("store.prune_failed", log_str("err", store_error(store)));
+	for (; more && left >= 0; left -= STORE_PRUNED_AT_ONCE) {
+		if (store_prune(store, kept(server), &more) < 0) {
+			log_error("store.prune_failed", log_str("err", store_error(store)));
+			more = false;
+		}
+	}
+	server->stored_since_prune = 0;
 	server->next_prune_ns = more ? 0 : clock_steady_ns() + PRUNE_EVERY_NS;
 }
 

@@ -10,6 +10,7 @@ struct waiters {
 	pthread_mutex_t lock;
 	struct request *first;
 	bool awake, closing;
+	uint64_t wakes;
 };
 
 struct waiters *waiters_open(void)
@@ -29,6 +30,15 @@ static void answer(struct request *request)
 	server_done(request);
 }
 
+void waiters_look(struct request *request)
+{
+	struct waiters *waiters = request->server->waiters;
+
+	pthread_mutex_lock(&waiters->lock);
+	request->wakes_seen = waiters->wakes;
+	pthread_mutex_unlock(&waiters->lock);
+}
+
 void waiters_park(struct request *request)
 {
 	struct waiters *waiters = request->server->waiters;
@@ -37,9 +47,13 @@ void waiters_park(struct request *request)
 	pthread_mutex_lock(&waiters->lock);
 	closing = waiters->closing;
 	if (!closing) {
+		/* Something came while it was looking, and may not have been there yet. */
+		request->look_again = request->wakes_seen != waiters->wakes;
 		request->next_parked = waiters->first;
 		waiters->first = request;
 	}
+	if (!closing && request->look_again)
+		server_wake(request->server);
 	pthread_mutex_unlock(&waiters->lock);
 	if (closing)
 		answer(request);
@@ -49,6 +63,7 @@ void waiters_wake(struct server *server)
 {
 	pthread_mutex_lock(&server->waiters->lock);
 	server->waiters->awake = true;
+	server->waiters->wakes++;
 	pthread_mutex_unlock(&server->waiters->lock);
 	server_wake(server);
 }
@@ -62,7 +77,8 @@ static struct request *take_due(struct waiters *waiters, int64_t now)
 	for (at = &waiters->first; *at; ) {
 		struct request *request = *at;
 
-		if (!waiters->awake && !waiters->closing && now < request->park_until_ns) {
+		if (!waiters->awake && !waiters->closing && !request->look_again &&
+		    now < request->park_until_ns) {
 			at = &request->next_parked;
 			continue;
 		}

@@ -9,7 +9,10 @@
 struct waiters;
 
 struct waiters *waiters_open(void);
-/* From any thread: the request has no reply yet, and park_until_ns. */
+/* From any thread, before it looks whether there is something: what comes behind that is not
+ * missed. */
+void waiters_look(struct request *request);
+/* From any thread: the request has no reply yet, and park_until_ns; it has looked. */
 void waiters_park(struct request *request);
 /* From any thread: there is a new request; all that wait look again. */
 void waiters_wake(struct server *server);

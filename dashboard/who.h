@@ -6,8 +6,9 @@ enum who_kind { WHO_NOBODY, WHO_ANYONE, WHO_KEY, WHO_SESSION, WHO_PROXY };
 
 enum who_may {
 	MAY_READ = 1,                   /* look at everything but keys */
-	MAY_CHANGE = 2,                 /* unblock, clear, keys */
+	MAY_CHANGE = 2,                 /* unblock, clear */
 	MAY_AGENT = 4,                  /* ship events, fetch and acknowledge unblocks */
+	MAY_KEYS = 8,                   /* see, make and remove keys */
 };
 
 enum { WHO_NAME_MAX = 80, WHO_HASH_MAX = 72 };

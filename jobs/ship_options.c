@@ -9,6 +9,7 @@
 enum {
 	KEY_LEAST = 16, KEY_GOOD = 32, KEY_MOST = 1024, /* bytes */
 	MEGABYTE = 1 << 20,
+	URL_SHOWN_MAX = 200,
 };
 
 static void warn(struct shipping *shipping, const char *text)
@@ -26,6 +27,18 @@ static int refuse(char error[OPTION_ERROR_MAX], const char *format, ...)
 	vsnprintf(error, OPTION_ERROR_MAX, format, args);
 	va_end(args);
 	return -EINVAL;
+}
+
+/* A URL as it may stand in a log: without a user's password, and what may be a key behind '?'. */
+static const char *shown(const char *url, char out[URL_SHOWN_MAX])
+{
+	const char *scheme_end = strstr(url, "://"), *user = scheme_end ? scheme_end + 3 : url;
+	const char *at = strrchr(user, '@'), *rest = at ? at : user;
+	size_t len = strcspn(rest, "?");
+
+	snprintf(out, URL_SHOWN_MAX, "%.*s%s%.*s%s", (int)(user - url), url, at ? "***" : "",
+		 (int)len, rest, rest[len] ? "?***" : "");
+	return out;
 }
 
 static bool is_printable(const char *text)
@@ -51,12 +64,13 @@ static int read_dashboard(struct shipping *shipping, const struct options *optio
 {
 	struct agent_settings *settings = &shipping->settings;
 	size_t key_len = strlen(options->dashboard_api_key);
-	char why[WEB_ERROR_MAX];
+	char why[WEB_ERROR_MAX], url[URL_SHOWN_MAX];
 
 	if (!options->dashboard_host[0])
 		return 0;
 	if (web_target_parse(&settings->dashboard, options->dashboard_host, why) < 0)
-		return refuse(error, "DASHBOARD_HOST: \"%.200s\" %s", options->dashboard_host, why);
+		return refuse(error, "DASHBOARD_HOST: \"%s\" %s",
+			      shown(options->dashboard_host, url), why);
 	if (key_len > 0 && key_len < KEY_LEAST)
 		return refuse(error, "DASHBOARD_API_KEY: a key of %zu bytes can be guessed: use "
 			      "one of 32 random bytes or more (openssl rand -hex 32)", key_len);
@@ -86,7 +100,7 @@ static int read_otlp_headers(struct agent_settings *settings, const char *text,
 {
 	unsigned count = 0;
 
-	while (*text) {
+	for (unsigned number = 1; *text; number++) {
 		size_t len = strcspn(text, ",");
 		const char *equals = memchr(text, '=', len);
 		char value[AGENT_HEADER_MAX / 2];
@@ -98,9 +112,10 @@ static int read_otlp_headers(struct agent_settings *settings, const char *text,
 				strcspn(text, ":\r\n") < key_len ||
 				!url_decode((struct str){ equals + 1, len - key_len - 1 }, value,
 					    sizeof(value))))
-			return refuse(error, "OTEL_EXPORTER_OTLP_HEADERS: \"%.*s\" is not "
+			/* It is secret, wholly: its '=' may be the one of a key's end. */
+			return refuse(error, "OTEL_EXPORTER_OTLP_HEADERS: entry %u is not "
 				      "name=value, with blanks and commas escaped as %%20 and "
-				      "%%2C", (int)(len < 64 ? len : 64), text);
+				      "%%2C", number);
 		if (len > 0 && count == AGENT_HEADERS_MAX)
 			return refuse(error, "OTEL_EXPORTER_OTLP_HEADERS: more than %d headers",
 				      AGENT_HEADERS_MAX);
@@ -116,13 +131,13 @@ static int read_otlp(struct shipping *shipping, const struct options *options,
 		     char error[OPTION_ERROR_MAX])
 {
 	struct agent_settings *settings = &shipping->settings;
-	char why[WEB_ERROR_MAX];
+	char why[WEB_ERROR_MAX], url[URL_SHOWN_MAX];
 
 	if (!options->otlp_endpoint[0])
 		return 0;
 	if (web_target_parse(&settings->otlp, options->otlp_endpoint, why) < 0)
-		return refuse(error, "OTEL_EXPORTER_OTLP_ENDPOINT: \"%.200s\" %s",
-			      options->otlp_endpoint, why);
+		return refuse(error, "OTEL_EXPORTER_OTLP_ENDPOINT: \"%s\" %s",
+			      shown(options->otlp_endpoint, url), why);
 	if (web_target_is_exposed(&settings->otlp))
 		warn(shipping, "OTEL_EXPORTER_OTLP_ENDPOINT is plain http: events can be read on "
 		     "the way; to a public address nothing is sent so: use https");
@@ -161,7 +176,7 @@ static int read_alerts(struct shipping *shipping, const struct options *options,
 {
 	struct agent_settings *settings = &shipping->settings;
 	const char *host = options->notification_host, *key = options->notification_key;
-	char why[WEB_ERROR_MAX];
+	char why[WEB_ERROR_MAX], url[URL_SHOWN_MAX];
 
 	settings->backoff_ms = (uint64_t)options->notification_backoff_seconds * 1000;
 	if (!host[0] != !key[0])
@@ -169,7 +184,8 @@ static int read_alerts(struct shipping *shipping, const struct options *options,
 		     "is sent to Gotify");
 	if (host[0] && key[0]) {
 		if (notify_gotify(&settings->services[0], host, key, why) < 0)
-			return refuse(error, "NOTIFICATION_HOST: \"%.200s\" %s", host, why);
+			return refuse(error, "NOTIFICATION_HOST: \"%s\" %s", shown(host, url),
+				      why);
 		settings->service_count = 1;
 	}
 	if (read_urls(settings, options->notification_urls, error) < 0)

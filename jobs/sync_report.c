@@ -283,6 +283,8 @@ static char *make(struct running *running)
 		return NULL;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, policy_current()->hash[0]);
 	put_member(out, "{", "hostname", running->shipping.settings.hostname);
+	/* Whether somebody waits for us to do what is unblocked there. */
+	put_member(out, ",", "unblocks", running->shipping.settings.unblocks ? "on" : "off");
 	put_member(out, ",", "version", RINGFENCE_VERSION);
 	put_member(out, ",", "filter_mode", filter_mode_text(running));
 	put_member(out, ",", "config_hash", hash);

@@ -97,14 +97,36 @@ def test_a_stream_ends_when_its_session_does(start):
     connection.close()
 
 
-def test_bcrypt_and_argon2id_hashes_are_taken(start):
-    make = "import crypt; print(crypt.crypt('correct horse', crypt.mksalt(crypt.METHOD_BLOWFISH, " \
+def bcrypt(password):
+    make = f"import crypt; print(crypt.crypt({password!r}, crypt.mksalt(crypt.METHOD_BLOWFISH, " \
         "rounds=16)))"
     done = subprocess.run(["/usr/bin/python3", "-W", "ignore", "-c", make], capture_output=True,
                           text=True)
     if done.returncode != 0:
         pytest.skip("python without crypt makes no bcrypt hash")
-    dashboard = start(ADMIN_PASSWORD_HASH=done.stdout.strip(), ADMIN_USERNAME="ops")
+    return done.stdout.strip()
+
+
+def test_another_password_or_name_ends_all_sessions(start):
+    old, new = bcrypt("correct horse"), bcrypt("another horse")
+
+    def opens(dashboard, cookie):
+        status = dashboard.get("/api/v1/apikeys", key=None, cookie=cookie).status
+        dashboard.stop()
+        return status == 200
+    first = start(ADMIN_PASSWORD_HASH=old)
+    cookie = cookie_of(login(first, "correct horse"))
+    assert opens(first, cookie)
+    assert opens(start(ADMIN_PASSWORD_HASH=old), cookie)
+    assert not opens(start(ADMIN_PASSWORD_HASH=old, ADMIN_USERNAME="ops"), cookie)
+    changed = start(ADMIN_PASSWORD_HASH=new)
+    fresh = cookie_of(login(changed, "another horse"))
+    assert changed.get("/api/v1/logs", key=None, cookie=fresh).status == 200
+    assert not opens(changed, cookie)
+
+
+def test_bcrypt_and_argon2id_hashes_are_taken(start):
+    dashboard = start(ADMIN_PASSWORD_HASH=bcrypt("correct horse"), ADMIN_USERNAME="ops")
     assert not dashboard.events("dashboard.bootstrap_admin")
     assert login(dashboard, "correct horse", "ops").status == 200
     assert login(dashboard, "wrong horse", "ops").status == 401
@@ -144,6 +166,18 @@ def test_keys_have_scopes_and_can_be_removed(start):
     assert dashboard.ask("DELETE", path).status == 200
     assert dashboard.ask("DELETE", path).status == 404
     assert dashboard.ask("POST", "/api/v1/logs", [event()], key=agent["key"]).status == 401
+
+
+def test_where_nobody_needs_a_key_nobody_gets_one(start):
+    """It would be good for longer than AUTH_MODE=none."""
+    dashboard = start(AUTH_MODE="none")
+    wanted = {"label": "mine", "scope": "admin"}
+    made = dashboard.ask("POST", "/api/v1/apikeys", wanted).json()
+    for method, path in ("POST", ""), ("GET", ""), ("DELETE", "/" + made["api_key"]["id"]):
+        answer = dashboard.ask(method, "/api/v1/apikeys" + path, wanted, key=None)
+        assert answer.status == 403 and "API_KEY" in answer.text, answer
+    assert [key["label"] for key in dashboard.api("/apikeys")] == ["mine"]
+    assert dashboard.ask("DELETE", "/api/v1/logs", key=None).status == 200
 
 
 def test_guessing_keys_is_slowed_down_but_not_for_those_who_know_one(start):
@@ -233,6 +267,33 @@ def test_other_sites_pages_change_nothing_and_read_nothing(start):
                                                               origin=own).headers
     # An agent names the dashboard as it likes: it has a key.
     assert dashboard.ask("POST", "/api/v1/logs", [event()], host="anything.test").status == 201
+
+
+def test_a_proxy_that_puts_its_own_host_into_requests_is_no_other_site(start):
+    """As nginx does by default: proxy_pass http://dashboard:8081."""
+    public = {"host": "dashboard:8081", "origin": "https://dash.example.com"}
+    dashboard = start()
+    answer = login(dashboard, dashboard.password(), sec_fetch_site="same-origin", **public)
+    assert answer.status == 200
+    cookie = cookie_of(answer)
+
+    def change(of, **headers):
+        return of.ask("POST", "/api/v1/unblocks", {"type": "domain", "value": "a.example"},
+                      key=None, cookie=cookie, **{**public, **headers})
+    assert change(dashboard, sec_fetch_site="same-origin").status == 201
+    for site in "cross-site", "same-site":
+        assert change(dashboard, sec_fetch_site=site).status == 403
+    refused = change(dashboard)                         # plain http: browsers do not say it
+    assert refused.status == 403 and "ALLOWED_HOSTS" in refused.text
+    dashboard.stop()
+    named = start(ALLOWED_HOSTS="dash.example.com")
+    assert change(named).status == 201
+    assert change(named, origin="https://dash.example.com.evil.test").status == 403
+    assert change(named, sec_fetch_site="cross-site").status == 403
+    named.stop()
+    # Without any login a name that an attacker points at the proxy must not be enough.
+    open_one = start(AUTH_MODE="none")
+    assert change(open_one, sec_fetch_site="same-origin").status == 403
 
 
 def test_forwarded_addresses_count_only_from_trusted_proxies(start):
@@ -401,19 +462,3 @@ def test_an_unblock_for_all_waits_for_every_instance(start):
     assert fleet[0]["mode"] == "https" and fleet[0]["policy_hash"] == "h"
     assert dashboard.ask("DELETE", "/api/v1/fleet/instances/" + fleet[0]["id"]).status == 200
     assert len(dashboard.api("/fleet/instances")) == 1
-
-
-def test_an_agent_that_waits_is_answered_when_there_is_something(start):
-    dashboard = start()
-    connections = []
-    for name in "a", "b":
-        connection = dashboard.connect()
-        connection.request("POST", "/api/v1/sync?wait=30", '{"hostname":"%s"}' % name,
-                           {"X-Api-Key": KEY, "Content-Type": "application/json"})
-        connections.append(connection)
-    dashboard.ask("POST", "/api/v1/unblocks", {"type": "ip", "value": "192.0.2.7",
-                                               "target_hostname": "b"})
-    assert b'"target_hostname":"b"' in connections[1].getresponse().read()
-    dashboard.stop()                                    # the other one is answered too
-    with contextlib.closing(connections[0]) as other:
-        assert b'"pending":[]' in other.getresponse().read()

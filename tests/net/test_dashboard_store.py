@@ -1,4 +1,6 @@
 """test_dashboard_store.py - what the dashboard keeps: over kills, full and broken stores."""
+import concurrent.futures
+import gzip
 import json
 import os
 import sqlite3
@@ -79,6 +81,25 @@ def test_in_memory_it_keeps_buffer_size_events(start):
     ids = dashboard.ship(*(event() for number in range(120)))
     until(lambda: dashboard.api("/logs/browse?limit=1")["total"] == 50, "the oldest to go")
     assert dashboard.api("/logs")[0]["id"] == ids[-1]
+
+
+def test_however_fast_they_come_the_oldest_go_as_fast(start):
+    """A transaction has tens of thousands of them: memory would grow without a bound."""
+    dashboard = start("", BUFFER_SIZE="100")
+    batch = gzip.compress(json.dumps([event(f"n{number % 50}.example", source_port=number)
+                                      for number in range(9000)]).encode(), 1)
+
+    def ship():
+        for _ in range(10):
+            answer = dashboard.ask("POST", "/api/v1/logs", batch, content_encoding="gzip",
+                                   content_type="application/json")
+            assert answer.status == 201, answer
+    with concurrent.futures.ThreadPoolExecutor(4) as shippers:
+        for done in [shippers.submit(ship) for _ in range(4)]:
+            done.result()
+    # Of 360,000 no more are there than came with the last transactions.
+    assert dashboard.api("/logs/browse?limit=1")["total"] <= 100_000
+    until(lambda: dashboard.api("/logs/browse?limit=1")["total"] == 100, "the rest to go")
 
 
 def test_a_locked_store_is_an_error_and_not_a_loss_of_the_program(start, tmp_path):

@@ -53,6 +53,8 @@ def test_a_reader_that_comes_back_misses_nothing(net):
 
 def test_a_reader_misses_nothing_over_a_restart_of_the_dashboard(net, tmp_path):
     ids = net.ship(*(event(f"n{number}.example", note="x" * 1200) for number in range(500)))
+    with contextlib.closing(net.stream()) as stream:
+        store = stream.response.headers["X-Store-Id"]
     net.stop()
     again = Dashboard(tmp_path / "events.db")           # its ring is empty, its store is not
     try:
@@ -62,6 +64,7 @@ def test_a_reader_misses_nothing_over_a_restart_of_the_dashboard(net, tmp_path):
         with contextlib.closing(again.stream(last_event_id="999999999")) as stream:
             again.ship(event("later.example"))          # an id of another store: from now on
             assert stream.next()[1]["https"] == "later.example"
+            assert stream.response.headers["X-Store-Id"] == store
     finally:
         again.finish()
 
@@ -159,6 +162,30 @@ def test_a_thousand_streams_get_every_event_and_slow_ones_cost_nothing(net):
     for reader in readers:
         reader.conn.close()
     assert net.get("/health").status == 200
+
+
+def test_strangers_that_stay_do_not_keep_others_out(net):
+    """R16: more connections than it takes, each of which has been answered or has said nothing."""
+    count = 4300
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count + 200:
+        pytest.skip(f"needs {count + 200} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.ExitStack() as strangers:
+        known = strangers.enter_context(contextlib.closing(net.connect()))
+        known.request("GET", "/api/v1/config", headers={"X-Api-Key": KEY})
+        assert known.getresponse().read()
+        kept = known.sock
+        for number in range(count):
+            conn = strangers.enter_context(socket.create_connection(("127.0.0.1", net.port)))
+            if number % 2 == 0:
+                conn.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert conn.recv(4000).startswith(b"HTTP/1.1 200"), number
+        for _ in range(50):
+            net.ship(event())
+        known.request("GET", "/api/v1/config", headers={"X-Api-Key": KEY})
+        assert known.getresponse().status == 200
+        assert known.sock is kept                       # it was not cut to make room
 
 
 def test_streams_are_limited_in_number(tmp_path):

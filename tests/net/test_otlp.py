@@ -63,8 +63,21 @@ def test_records_wait_for_a_collector_that_is_away(net, server):
     assert not server.to("/api/v1/logs")        # there is no dashboard
 
 
-def test_headers_that_are_none_end_the_start(net):
+def test_headers_that_are_none_end_the_start_and_are_not_shown(net):
     instance = net.start(domains=["allowed.test"], ready=None, env={
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://dash.test:4318",
-        "OTEL_EXPORTER_OTLP_HEADERS": "good=1,bad"})
-    assert instance.wait_exit() == 1 and "OTEL_EXPORTER_OTLP_HEADERS" in instance.log()
+        "OTEL_EXPORTER_OTLP_HEADERS": "good=1,Authorization: Bearer c2VjcmV0Cg=="})
+    assert instance.wait_exit() == 1
+    assert "OTEL_EXPORTER_OTLP_HEADERS: entry 2 is not name=value" in instance.log()
+    assert "Bearer" not in instance.log() and "c2Vj" not in instance.log()
+
+
+@pytest.mark.parametrize("option", ["DASHBOARD_HOST", "OTEL_EXPORTER_OTLP_ENDPOINT",
+                                    "NOTIFICATION_HOST"])
+def test_a_url_that_is_refused_is_shown_without_its_secrets(net, option):
+    instance = net.start(domains=["allowed.test"], ready=None, env={
+        "NOTIFICATION_KEY": "k", option: "ftp://joe:p@s?s@dash.test/x?token=c2VjcmV0"})
+    assert instance.wait_exit() == 1
+    assert f'{option}: "ftp://***@dash.test/x?***"' in instance.log()
+    for secret in "joe", "p@s", "c2Vj":
+        assert secret not in instance.log()

@@ -104,6 +104,22 @@ def test_for_a_while_and_refused(net, dashboard):
     assert done["status"] == "failed" and "ALLOWLIST_" in done["error"]
 
 
+def test_an_instance_that_does_nothing_from_afar_says_so_and_is_not_waited_for(net, dashboard):
+    answer = dashboard.ask("POST", "/api/v1/unblocks", {
+        "type": "domain", "value": "evil.test", "target_hostname": "BOX-1"})
+    start(net, ENABLE_REMOTE_UNBLOCK="false")
+    done = until(lambda: dashboard.api("/unblocks/status")["completed"], "the refusal")[0]
+    assert done["id"] == answer.json()["id"] and done["status"] == "failed"
+    assert "ENABLE_REMOTE_UNBLOCK is off" in done["error"]
+    assert [one["unblocks"] for one in dashboard.api("/fleet/instances")] == ["off"]
+    assert net.client.tls("evil.test", to=ATTACKER) == "RESET"
+    dashboard.ask("POST", "/api/v1/sync", {"hostname": "other"})
+    id = dashboard.ask("POST", "/api/v1/unblocks", {"type": "domain",
+                                                    "value": "evil.test"}).json()["id"]
+    dashboard.ask("POST", "/api/v1/unblocks/ack", {"id": id, "hostname": "other"})
+    assert dashboard.api("/unblocks/status")["pending"] == []
+
+
 def test_the_fleet_shows_policy_and_hits(net, dashboard):
     start(net)
     assert net.client.tls("allowed.test", to=ORIGIN) == "OK"
@@ -114,6 +130,7 @@ def test_the_fleet_shows_policy_and_hits(net, dashboard):
     assert [(entry["entry"], entry["hits"]) for entry in domains] == \
         [("allowed.test", 1), ("unused.test", 0)]
     one = dashboard.api("/fleet/instances")[0]
+    assert one["unblocks"] == "on"
     assert one["hostname"] == "box-1" and one["mode"] == "https" and one["policy_hash"]
 
 

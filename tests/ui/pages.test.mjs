@@ -129,8 +129,23 @@ test("the fleet shows every instance with its warnings", () => inWorld(async wor
   await page.waitForFunction(() => location.hash.includes("instance=web-2"));
 }));
 
+async function signIn(page) {
+  await page.fill("#login-name", "admin");
+  await page.fill("#login-password", PASSWORD);
+  await page.keyboard.press("Enter");
+}
+
+test("where nobody signs in the page of keys says how one is made", () => inWorld(async world => {
+  const page = await world.page("#/keys");
+  await page.getByText("Nobody signs in here").waitFor();
+  const command = await page.textContent("main .snippet");
+  assert.ok(command.includes(`curl ${world.url}/api/v1/apikeys`), command);
+  assert.equal(await page.locator("#key-label").count(), 0);
+}));
+
 test("a key is made, shown once, works, and is taken back", () => inWorld(async world => {
   const page = await world.page("#/keys");
+  await signIn(page);
   await page.fill("#key-label", "ci-runner");
   await page.click("text=Make a key");
   await page.waitForSelector(".fresh");
@@ -144,7 +159,7 @@ test("a key is made, shown once, works, and is taken back", () => inWorld(async 
   await page.click("dialog >> text=Take it back");
   await page.waitForSelector("tr:has-text('ci-runner')", { state: "detached" });
   await until(async () => (await ship()).status === 401, "the key to be refused");
-}));
+}, { AUTH_MODE: "session" }));
 
 test("empty pages say how to begin", () => inWorld(async world => {
   const page = await world.page();
@@ -177,8 +192,7 @@ test("signing in: wrong, right, over, out, and by key", async () => {
     await page.keyboard.press("Enter");
     await page.getByText("Wrong name or password").waitFor();
     await shoot(page, "login");
-    await page.fill("#login-password", PASSWORD);
-    await page.keyboard.press("Enter");
+    await signIn(page);
     /* Where it was going. */
     await page.waitForSelector("td >> text=secret.example.com");
     await untilLive(page);

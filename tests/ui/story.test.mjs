@@ -124,9 +124,10 @@ test("allow name: asked, fetched by the agent, applied, undone", () => inWorld(a
 
 test("allow once says so to the agent, and a failure is told with its reason", () =>
   inWorld(async world => {
+    await world.report();
     const page = await openStory(world);
     await page.click("[data-fix=once]");
-    await page.getByText("One connection, then the policy is as before").waitFor();
+    await page.getByText("until the first one has ended or 10 minutes are over").waitFor();
     await page.click("[data-action=send]");
     const [request] = await until(async () => {
       const found = await fetched(world);
@@ -137,6 +138,35 @@ test("allow once says so to the agent, and a failure is told with its reason", (
       error: "policy.yaml: the mount is read-only and there is no overlay" });
     await page.waitForSelector(".state[data-state=failed]");
     await page.getByText("the mount is read-only").waitFor();
+  }));
+
+test("whoever will not do it is named before and after it is asked", () =>
+  inWorld(async world => {
+    await world.report({ unblocks: "off" });
+    const page = await openStory(world), story = page.locator(".story");
+    const off = "web-1 does nothing that is asked from here: ENABLE_REMOTE_UNBLOCK is off there";
+    await story.locator("[data-taker]", { hasText: off }).waitFor();
+    await page.click("[data-action=send]");
+    await story.locator(".state-pending", { hasText: off }).waitFor();
+    await page.selectOption(".fix-form label:has-text('Where') select", "");
+    await story.locator("[data-taker]", { hasText: "Not on web-1" }).waitFor();
+  }));
+
+test("an agent that only sends events is asked for good or in vain, and the page says so", () =>
+  inWorld(async world => {
+    await world.report({ hostname: "other", filter_mode: "dns" });
+    const page = await openStory(world), notes = page.locator(".story [data-taker]");
+    await notes.filter({ hasText: "web-1 sends events and does not report" })
+      .filter({ hasText: "would wait in vain" }).waitFor();
+    await page.click("[data-fix=name]");
+    await notes.filter({ hasText: "would wait in vain" }).waitFor();
+    await page.selectOption(".fix-form label:has-text('For') select", "");
+    await notes.filter({ hasText: "It does this if remote unblock is on there" }).waitFor();
+    /* Where only questions are judged, once is for ten minutes. */
+    await page.click("[data-fix=once]");
+    await page.selectOption(".fix-form label:has-text('Where') select", "other");
+    await page.getByText("every connection to this name for 10 minutes").waitFor();
+    assert.equal(await notes.count(), 0);
   }));
 
 test("allow wildcard tells what else it would let through, for each width", () =>

@@ -91,6 +91,24 @@ test("after a restart of the server nothing is missing and nothing twice", () =>
     assert.ok(await page.isHidden(".banner"));
   }));
 
+test("after a restart of a server without a disk the page begins anew, and goes on", () =>
+  inWorld(async world => {
+    await world.post(event({ name: "one.example.com" }), event({ name: "two.example.com" }));
+    const page = await world.page();
+    await untilLive(page);
+    await untilRows(page, ["two.example.com", "one.example.com"]);
+    for (const names of [["a"], ["b", "c", "d"]]) {         /* ids below, and above, the last */
+      await world.stop();
+      await page.waitForSelector(".lamp[data-state=away]");
+      await world.start();
+      for (const name of names)
+        await world.post(event({ name: `${name}.example.com` }));
+      await untilLive(page);
+      await world.post(event({ name: "live.example.com" }));
+      await untilRows(page, ["live", ...names.reverse()].map(name => `${name}.example.com`));
+    }
+  }, { EPHEMERAL: "true", DB_PATH: "" }));
+
 test("ten thousand rows are a few dozen elements, from the first to the last", () =>
   inWorld(async world => {
     const page = await world.page();

@@ -1,4 +1,5 @@
-/* test_dashboard_parts.c - the hub, the limits, the suffixes, and the table of routes. */
+/* test_dashboard_parts.c - the hub, the limits, the suffixes, the table of routes, and
+ * who waits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,10 @@
 #include "dashboard/json_arena.h"
 #include "dashboard/limits.h"
 #include "dashboard/route.h"
+#include "dashboard/server.h"
 #include "dashboard/suffix.h"
+#include "dashboard/waiters.h"
+#include "dashboard/work.h"
 
 static void on_wake(void *arg)
 {
@@ -213,9 +217,50 @@ static void json_arena_takes_what_fits_and_leaves_others_alone(void **state)
 	json_decref(before);
 }
 
+static bool is_parked(struct request *request)
+{
+	waiters_run(request->server);
+	return request->parked;
+}
+
+static void park(struct request *request)
+{
+	request->parked = true;
+	waiters_park(request);
+}
+
+static void waiters_miss_nothing_that_comes_while_they_look(void **state)
+{
+	char error[STORE_ERROR_MAX];
+	struct server server = { .wake_fd = -1, .waiters = waiters_open() };
+	struct request first = { .server = &server, .park_until_ns = INT64_MAX }, second = first;
+
+	(void)state;
+	assert_non_null(server.waiters);
+	/* Nobody works: what is due is taken, and stays in the queue. */
+	assert_int_equal(work_open(&(struct store_config){ "", "" }, 0, 8, SIZE_MAX, NULL, NULL,
+				   &server.readers, error), 0);
+	waiters_look(&first);
+	park(&first);
+	assert_true(is_parked(&first));
+	waiters_look(&second);
+	waiters_wake(&server);
+	assert_false(is_parked(&first));
+	park(&second);
+	assert_false(is_parked(&second));
+	waiters_look(&second);
+	park(&second);
+	assert_true(is_parked(&second));
+	waiters_wake(&server);
+	assert_false(is_parked(&second));
+	work_close(server.readers);
+	waiters_close(server.waiters);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(waiters_miss_nothing_that_comes_while_they_look),
 		cmocka_unit_test(hub_gives_every_reader_all_from_where_it_began),
 		cmocka_unit_test(hub_gives_a_message_in_pieces_and_keeps_it_until_then),
 		cmocka_unit_test(hub_counts_what_a_slow_reader_lost),

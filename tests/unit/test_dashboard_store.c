@@ -304,6 +304,94 @@ static void unblock_that_is_over_is_no_longer_pending(void **state)
 	out_finish(&out);
 }
 
+static void once_is_over_when_nobody_fetched_it_in_time(void **state)
+{
+	struct store *store = *state;
+	const struct unblock wanted = { .type = STR("domain"), .value = STR("a.example"),
+					.target = STR("h1"), .who = STR("me"), .reason = STR(""),
+					.undoes = STR(""), .once = true };
+	char id[UNBLOCK_ID_MAX], again[UNBLOCK_ID_MAX];
+	int64_t expires = 0, now = clock_now_ns();
+
+	assert_int_equal(unblock_add(store, &wanted, id), 0);
+	assert_int_equal(store_number(store, "SELECT expires FROM unblock", &expires), 0);
+	assert_true(expires > now && expires <= clock_now_ns() + 600 * NS_PER_S);
+	/* Asked for again it waits for longer. */
+	assert_int_equal(store_exec(store, "UPDATE unblock SET expires = $1", store_int(now)), 0);
+	assert_int_equal(unblock_add(store, &wanted, again), 0);
+	assert_string_equal(again, id);
+	assert_int_equal(store_number(store, "SELECT expires FROM unblock", &expires), 0);
+	assert_true(expires > now);
+	assert_true(is_pending(store, "h1", id));
+	assert_int_equal(store_exec(store, "UPDATE unblock SET expires = $1", store_int(now)), 0);
+	assert_false(is_pending(store, "h1", id));
+}
+
+static void put_instance(struct store *store, const char *name, const char *json)
+{
+	assert_int_equal(store_exec(store, "INSERT INTO instance(id, hostname, last_seen, json)"
+				    " VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET"
+				    " last_seen = excluded.last_seen, json = excluded.json",
+				    store_text(str_of(name)), store_text(str_of(name)),
+				    store_int(clock_now_ns()), store_text(str_of(json))), 0);
+}
+
+static bool is_applied(struct store *store, const char *id)
+{
+	int64_t count = 0;
+
+	assert_int_equal(store_number(store, "SELECT COUNT(*) FROM unblock"
+				      " WHERE state = 'applied'", &count), 0);
+	assert_true(count == 1 || is_pending(store, "nobody", id));
+	return count == 1;
+}
+
+static void unblock_for_all_waits_only_for_those_that_would_do_it(void **state)
+{
+	struct store *store = *state;
+	const struct unblock wanted = { .type = STR("domain"), .value = STR("a.example"),
+					.target = STR(""), .who = STR("me"), .reason = STR(""),
+					.undoes = STR("") };
+	char id[UNBLOCK_ID_MAX];
+
+	put_instance(store, "on", "{\"unblocks\":\"on\",\"version\":\"1\"}");
+	put_instance(store, "old", "{\"version\":\"\\\"unblocks\\\":\\\"off\\\"\"}");
+	put_instance(store, "off", "{\"unblocks\":\"off\",\"version\":\"1\"}");
+	assert_int_equal(unblock_add(store, &wanted, id), 0);
+	assert_int_equal(unblock_ack(store, &(struct unblock_ack){
+		.id = str_of(id), .hostname = STR("ON") }), 0);
+	assert_false(is_applied(store, id));
+	assert_int_equal(unblock_expire(store), 0);
+	assert_false(is_applied(store, id));
+	assert_int_equal(unblock_ack(store, &(struct unblock_ack){
+		.id = str_of(id), .hostname = STR("old") }), 0);
+	assert_true(is_applied(store, id));
+}
+
+static void unblock_for_all_ends_when_the_last_that_was_missing_goes(void **state)
+{
+	struct store *store = *state;
+	const struct unblock wanted = { .type = STR("domain"), .value = STR("a.example"),
+					.target = STR(""), .who = STR("me"), .reason = STR(""),
+					.undoes = STR("") };
+	char id[UNBLOCK_ID_MAX];
+
+	put_instance(store, "a", "{}");
+	put_instance(store, "b", "{}");
+	assert_int_equal(unblock_add(store, &wanted, id), 0);
+	assert_int_equal(unblock_expire(store), 0);
+	assert_false(is_applied(store, id));            /* nobody has done anything yet */
+	assert_int_equal(unblock_ack(store, &(struct unblock_ack){
+		.id = str_of(id), .hostname = STR("a") }), 0);
+	assert_int_equal(unblock_expire(store), 0);
+	assert_false(is_applied(store, id));
+	assert_int_equal(store_exec(store, "UPDATE instance SET last_seen = $1"
+				    " WHERE hostname = 'b'",
+				    store_int(clock_now_ns() - 3600 * NS_PER_S)), 0);
+	assert_int_equal(unblock_expire(store), 0);
+	assert_true(is_applied(store, id));
+}
+
 static void unblocks_are_limited_in_number(void **state)
 {
 	struct store *store = *state;
@@ -334,6 +422,9 @@ int main(void)
 		TEST(undo_takes_away_what_some_host_has_in_force),
 		TEST(unblocks_of_other_terms_are_not_the_same),
 		TEST(unblock_that_is_over_is_no_longer_pending),
+		TEST(once_is_over_when_nobody_fetched_it_in_time),
+		TEST(unblock_for_all_waits_only_for_those_that_would_do_it),
+		TEST(unblock_for_all_ends_when_the_last_that_was_missing_goes),
 		TEST(unblocks_are_limited_in_number),
 	};
 

@@ -30,7 +30,7 @@ const stateListeners = new Set<() => void>();
 const changedListeners = new Set<(entry: Entry) => void>();
 const noteListeners = new Set<(type: string) => void>();
 const waiting: Entry[] = [];
-let keep = 10000, lastId = 0, flushing = false, retryMs = RETRY_FIRST_MS;
+let storeId = "", keep = 10000, lastId = 0, flushing = false, retryMs = RETRY_FIRST_MS;
 let abort: AbortController | null = null, retryTimer = 0, run = 0, countedSecond = 0, counted = 0;
 
 export function onAdded(listener: AddedListener): () => void {
@@ -223,6 +223,17 @@ async function connect(mine: number): Promise<void> {
     throw new ApiError(response.status, `HTTP ${response.status}`);
   if (mine !== run)
     return;
+  /* Another store behind the same address, as after a restart of one without a disk: its ids are
+   * others, and what is shown is not in it. */
+  const store = response.headers.get("X-Store-Id") ?? "", changed = storeId && store !== storeId;
+  storeId = store;
+  if (changed) {
+    abort.abort();
+    forget();
+    live.loaded = false;
+    noteListeners.forEach(listener => listener("cleared"));
+    return connect(mine);
+  }
   retryMs = RETRY_FIRST_MS;
   setState("live");
   await readStream(response.body, mine);

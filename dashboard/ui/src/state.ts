@@ -19,6 +19,13 @@ export async function readInstances(): Promise<Instance[]> {
   return shared.instances;
 }
 
+/* An agent reports every 30 seconds; after three it is missed. */
+const MISSED_MS = 100000;
+
+export function isMissing(instance: Instance, now = Date.now()): boolean {
+  return now - (Date.parse(instance.last_seen ?? "") || 0) > MISSED_MS;
+}
+
 /* Names to choose from: of those that report, and of those only seen in events. */
 export function instanceNames(): string[] {
   const names = new Set(shared.instances.map(instance => instance.hostname));

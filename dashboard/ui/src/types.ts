@@ -70,6 +70,7 @@ export interface PolicyEntry {
 export interface Instance {
   id?: string;
   hostname: string;
+  unblocks?: string;              /* "off": it does nothing that is asked from here */
   version?: string;
   mode?: string;
   filter_mode?: string;

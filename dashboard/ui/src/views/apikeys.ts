@@ -1,6 +1,7 @@
 /* apikeys.ts - keys for agents and programs: made here, shown once, taken back one by one. */
-import { api } from "../api";
+import { api, hasKey } from "../api";
 import { button, fill, h, select, wire } from "../dom";
+import { shared } from "../state";
 import { confirmBox, empty, failure, Scope, snippet, table, timeTag, toast } from "../ui";
 import type { ApiKey } from "../types";
 
@@ -17,6 +18,17 @@ class ApiKeysPage {
     id: "key-label", placeholder: "Which agent is it for? web-1", autocomplete: "off" });
 
   constructor(main: HTMLElement, scope: Scope) {
+    /* Whoever comes by would have one that is good for longer than the mode. */
+    if (shared.config.auth_mode === "none" && !hasKey()) {
+      fill(main, h("div", { class: "page narrow" },
+        h("div", { class: "page-head" }, h("h1", null, "API keys")),
+        empty("keys", "Nobody signs in here, so nobody gets keys here",
+          h("p", null, "With AUTH_MODE=none whoever reaches this page may look and unblock, but a "
+            + "key would stay good after the mode is changed. Make one where you have API_KEY:"),
+          snippet(`curl ${location.origin}/api/v1/apikeys -H "X-Api-Key: $API_KEY" \\\n`
+            + "  --json '{\"label\":\"web-1\",\"scope\":\"agent\"}'", "Command"))));
+      return;
+    }
     fill(main, h("div", { class: "page narrow" },
       h("div", { class: "page-head" }, h("h1", null, "API keys")),
       h("p", { class: "lead" }, "Agents and programs come with a key. Give each its own: then a "

@@ -8,10 +8,11 @@ import type { Entry } from "../entry";
 import { plural } from "../format";
 import { onNote } from "../live";
 import { reasonOf } from "../reasons";
-import { shared } from "../state";
+import { readInstances, shared } from "../state";
 import { covers, widthOf, wildcardsOf } from "../suffix";
 import { Scope, toast } from "../ui";
 import type { AggregateRow, Unblock } from "../types";
+import { seesEnds, takerNotes } from "./takers";
 
 type Kind = "once" | "name" | "wildcard";
 
@@ -69,6 +70,11 @@ export class FixesPane {
     }
     this.draw();
     void this.readNames();
+    void readInstances().then(() => {
+      this.drawSide();
+      if (this.request)
+        void this.poll();
+    }, () => {});
     this.scope.add(onNote(type => {
       if (type === "unblock_status")
         void this.poll();
@@ -110,7 +116,8 @@ export class FixesPane {
     fill(this.root, h("h3", null, "Let it through"),
       h("div", { class: "fix-cards", role: "radiogroup", "aria-label": "How much to allow" },
         card("once", "1", "Allow once", this.value,
-          `The next connection to this ${what}; then it is closed again.`),
+          this.type === "domain" ? "Until the first connection to it ends, 10 minutes at most."
+            : "For 10 minutes; then it is closed again."),
         card("name", "2", `Allow ${what}`, this.value,
           this.type === "domain" ? "This name and no other."
             : "Any port and protocol of this address; names are not looked at."),
@@ -156,6 +163,7 @@ export class FixesPane {
       }),
       this.kind !== "once" && select("For", DURATIONS, this.seconds, value => {
         this.seconds = value;
+        this.drawSide();
       }),
       reason,
       button(this.label(), () => void this.send(), { class: "btn btn-primary fix-send",
@@ -195,11 +203,17 @@ export class FixesPane {
         this.blockedLately(this.value), "."));
     else if (this.type === "ip")
       notes.push(h("p", { class: "warn" }, icon("warn"), "Also lets through: whatever else "
-        + "lives at this address, under any name, on any port. Shared hosts and CDNs hold "
-        + "thousands of sites."));
+        + "lives at this address, under any name, on any port"
+        + (this.kind === "once" ? ", for 10 minutes" : "")
+        + ". Shared hosts and CDNs hold thousands of sites."));
     else
-      notes.push(h("p", null, icon("allowed"),
-        "Also lets through: nothing. One connection, then the policy is as before."));
+      notes.push(h("p", null, icon("allowed"), seesEnds(this.target, this.entry.component)
+        ? "Also lets through: further connections to this name, until the first one has ended "
+          + "or 10 minutes are over. Then the policy is as before."
+        : "Also lets through: every connection to this name for 10 minutes, for where DNS "
+          + "questions are judged no connection is seen to end. Then the policy is as before."));
+    takerNotes(this.target, this.kind !== "once" && !this.seconds).forEach(text =>
+      notes.push(h("p", { class: "warn", "data-taker": "" }, icon("warn"), wire(text))));
     if (!this.target)
       notes.push(h("p", { class: "warn" }, icon("warn"),
         "On every instance, also those that never asked for it."));
@@ -310,10 +324,20 @@ export class FixesPane {
     }
   }
 
+  private pendingText(request: Unblock): string {
+    const plain = !request.once && !request.expires_at && !request.remove;
+    const notes = takerNotes(request.target_hostname ?? "", plain);
+    if (notes.length === 0)
+      notes.push(`${request.target_hostname || "The agents"} should fetch it within seconds.`);
+    if (request.once && !request.remove)
+      notes.push("Not fetched within 10 minutes, it is over.");
+    return notes.join(" ");
+  }
+
   private drawOutcome(state: { word: string; kind: string }): void {
     const request = this.request!;
     const texts: Record<string, string> = {
-      pending: `${request.target_hostname || "The agents"} will fetch it within seconds.`,
+      pending: this.pendingText(request),
       applied: "The new policy is in force. Try the connection again.",
       failed: request.error || "The agent could not change its policy.",
       undone: "The policy is as it was.",
@@ -335,7 +359,7 @@ export class FixesPane {
   private async undo(): Promise<void> {
     try {
       await api.undo(this.request!.id);
-      toast("Taken back: the agent closes it again within seconds");
+      toast("Taken back: whoever has it in force closes it again");
       await this.poll();
     } catch (error) {
       toast(`Not undone: ${(error as Error).message}`, "bad");

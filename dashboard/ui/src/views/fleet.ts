@@ -3,18 +3,11 @@
 import { button, fill, h, icon, wire } from "../dom";
 import { ago, compact, duration, plural } from "../format";
 import { address } from "../route";
-import { readInstances, shared } from "../state";
+import { isMissing, readInstances, shared } from "../state";
 import { empty, failure, Scope, timeTag } from "../ui";
 import type { Instance } from "../types";
 import { connectHelp } from "./empty";
 import { entriesOf } from "./policy";
-
-/* An agent reports every 30 seconds; after three it is missed. */
-const MISSED_MS = 100000;
-
-export function isMissing(instance: Instance, now = Date.now()): boolean {
-  return now - (Date.parse(instance.last_seen ?? "") || 0) > MISSED_MS;
-}
 
 const COUNTERS: [string, RegExp][] = [
   ["Allowed", /allowed/i], ["Blocked", /blocked/i], ["Open", /(^|_)(open|active|conns)$/i],
@@ -60,6 +53,8 @@ function card(instance: Instance, odd: boolean): HTMLElement {
         odd && h("span", { class: "differs" }, " differs"))),
       h("div", null, h("dt", null, "Entries"), h("dd", null,
         String(entriesOf(instance).length))),
+      instance.unblocks === "off" && h("div", { title: "Set ENABLE_REMOTE_UNBLOCK=true there to "
+        + "let names through from here" }, h("dt", null, "Unblocks"), h("dd", null, "off")),
       counters(instance).map(([title, value]) => h("div", null, h("dt", null, wire(title)),
         h("dd", null, compact(value))))),
     warnings.length > 0 && h("ul", { class: "warnings" }, warnings.map(text =>
