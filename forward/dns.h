@@ -87,7 +87,7 @@ struct dns_ask {
 	bool by_address;                /* its name is not listed: only listed addresses */
 	bool other_family;              /* by_address: looking at the family not asked for */
 	union addr client;
-	const char *rule;               /* only until the end of the turn */
+	const char *rule;               /* of the policy: NULL while it waits */
 	struct dns_query query;
 };
 
@@ -126,8 +126,11 @@ void dns_ask(struct dns *dns, const struct dns_ask *from, const uint8_t *data, s
 /* The owner of what it came through. */
 struct owner *dns_ask_owner(const struct dns_ask *ask);
 struct loop *dns_ask_loop(const struct dns_ask *ask);
-/* It is answered later, and then freed. */
+/* It is answered later, and then freed.  The policy of this turn is not that of a later one: what
+ * it said is forgotten. */
 void dns_ask_waits(struct dns_ask *ask);
+/* Sets ask->rule by the policy now in force: at first, and whenever a wait is over. */
+bool dns_ask_listed(struct dns_ask *ask);
 void dns_ask_free(struct dns_ask *ask);
 /* What waits there is forgotten: its owner is closing and its requests are over. */
 void dns_asks_drop(struct dns_ask *first);

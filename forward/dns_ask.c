@@ -30,6 +30,7 @@ void dns_ask_waits(struct dns_ask *ask)
 {
 	struct dns_ask **first = ask->udp ? dns_udp_asks(ask->udp) : dns_tcp_asks(ask->conn);
 
+	ask->rule = NULL;
 	if (ask->link)
 		return;
 	ask->next = *first;
@@ -37,6 +38,12 @@ void dns_ask_waits(struct dns_ask *ask)
 	if (ask->next)
 		ask->next->link = &ask->next;
 	*first = ask;
+}
+
+bool dns_ask_listed(struct dns_ask *ask)
+{
+	ask->rule = policy_match_name(policy_current(), dns_query_name(&ask->query));
+	return ask->rule;
 }
 
 void dns_ask_free(struct dns_ask *ask)
@@ -179,8 +186,10 @@ static void on_records(struct records_lookup *lookup, const struct records *reco
 {
 	struct dns_ask *ask = container_of(lookup, struct dns_ask, lookup);
 
-	/* The policy may have changed while we waited. */
-	ask->rule = policy_match_name(policy_current(), dns_query_name(&ask->query));
+	/* The policy may have changed while we waited.  What was not listed is asked by address to
+	 * the end. */
+	if (!ask->by_address)
+		(void)dns_ask_listed(ask);
 	if (!finish(ask, records))
 		dns_ask_free(ask);
 }

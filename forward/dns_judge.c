@@ -79,8 +79,7 @@ enum dns_says dns_judge(struct dns_ask *ask, struct dns_outcome *outcome)
 	bad = settings->hardening ? smells_of_a_tunnel(query) : CLOSE_DONE;
 	if (bad != CLOSE_DONE)
 		return refuse(outcome, EVENT_DNS_HARDENING, bad);
-	ask->rule = policy_match_name(policy, dns_query_name(query));
-	if (!ask->rule) {
+	if (!dns_ask_listed(ask)) {
 		ask->by_address = settings->unlisted == DNS_UNLISTED_BY_ADDRESS && policy &&
 				  policy->ip_count > 0 && gives_addresses(query->type);
 		return ask->by_address ? DNS_SAYS_ASK : DNS_SAYS_BLOCKED;

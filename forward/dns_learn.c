@@ -4,6 +4,17 @@
 
 #include "forward/dns.h"
 
+/* The name was taken off the list meanwhile: it is answered as one that was never on it. */
+static bool is_still_listed(struct dns_ask *ask)
+{
+	struct dns_outcome outcome = { .kind = EVENT_DNS_BLOCKED, .reason = CLOSE_NOT_ALLOWLISTED };
+
+	if (dns_ask_listed(ask))
+		return true;
+	dns_answer_blocked(ask, &outcome);
+	return false;
+}
+
 static void on_learned(struct learn *learn, int result)
 {
 	struct dns_hold *hold = container_of(learn, struct dns_hold, learn);
@@ -17,10 +28,12 @@ static void on_learned(struct learn *learn, int result)
 		owner_release(dns_ask_owner(ask));
 	}
 	hold->age.age_s += (uint32_t)((loop->now_ms - hold->held_ms) / 1000);
-	if (!hold->late && result == 0) {
+	if (hold->late || !is_still_listed(ask)) {
+		/* answered */
+	} else if (result == 0) {
 		metric_add(&ask->dns->inlet.metrics->dns_learned, 1);
 		dns_answer_records(ask, &hold->answer, hold->age, &outcome);
-	} else if (!hold->late) {
+	} else {
 		outcome.kind = EVENT_DNS_LEARN;
 		outcome.reason = CLOSE_NOT_LEARNED;
 		dns_answer_servfail(ask, DNS_ERROR_OTHER, "address not opened", &outcome);
@@ -39,7 +52,9 @@ static void on_hold_timer(struct timer *timer)
 
 	if (!owner->closing) {
 		hold->late = true;
-		dns_answer_servfail(ask, DNS_ERROR_OTHER, "address not opened in time", &outcome);
+		if (is_still_listed(ask))
+			dns_answer_servfail(ask, DNS_ERROR_OTHER, "address not opened in time",
+					    &outcome);
 	}
 	owner_release(owner);
 }

@@ -24,11 +24,12 @@ ENV = {"DNS_HARDENING": "false", "WORKERS": 2, "LOG_LEVEL": "INFO",
 
 
 class Flood:
-    """New names below wild.test, as fast as they are answered."""
+    """New names below wild.test and off.test in turn, as fast as they are answered."""
     def __init__(self, net):
         self.dns, self.stop = DnsClient(net.client), threading.Event()
         self.numbers = itertools.count()
-        net.internet.dns.set("*.wild.test", raw=self.reply)
+        for name in "*.wild.test", "*.off.test":
+            net.internet.dns.set(name, raw=self.reply)
 
     @staticmethod
     def reply(query):
@@ -37,7 +38,8 @@ class Flood:
     def ask(self, sock, count):
         for _ in range(count):
             with contextlib.suppress(OSError):          # no room just now
-                sock.send(question(f"r{next(self.numbers)}.wild.test"))
+                number = next(self.numbers)
+                sock.send(question(f"r{number}.{'off' if number % 2 else 'wild'}.test"))
 
     def run(self):
         with contextlib.ExitStack() as stack:
@@ -64,13 +66,19 @@ class Flood:
         self.thread.join()
 
 
-@pytest.mark.parametrize("mode", ["https", "dns"])
+@pytest.mark.parametrize("mode", ["https", "dns", "dns-strict"])
 def test_a_reload_under_a_flood_of_new_names_uses_nothing_of_the_policy_before(net, mode):
+    """Also of a name that is taken off and put on again all the while."""
     domains = ["*.wild.test", *FILLER]
-    with_flood = Flood(net)
+    flood = Flood(net)
     net.start(domains=domains, env={"FILTER_MODE": mode, **ENV})
-    with with_flood:
+    with flood:
         for number in range(RELOADS):
-            applied = net.reload(domains=[f"x{number}.example", *domains])
+            off = ["*.off.test"] if number % 2 else []
+            applied = net.reload(domains=[f"x{number}.example", *off, *domains])
             assert f"+x{number}.example" in applied["changes"]
-    assert with_flood.dns.ask("last.wild.test").rcode == "NOERROR"
+    assert flood.dns.ask("last.wild.test").rcode == "NOERROR"
+    told = {(event["qname"].split(".", 1)[1], event.get("rule"))
+            for event in net.ringfence.events("dns.allowed")}
+    assert told == {("wild.test", "*.wild.test"), ("off.test", "*.off.test")}
+    assert not net.ringfence.events("dns.strict.set_update_failed", err="Stale file handle")
