@@ -98,7 +98,8 @@ bool policy_has_addr(const struct policy *policy, const union addr *addr);
 const char *policy_diff(const struct policy *from, const struct policy *to, char *out, size_t size);
 
 /* The policy in force, NULL before the first.  Set by the control thread only (NULL at exit); the
- * old one is freed by the quiet_reclaim() after every worker's quiet point.
+ * old one is freed by its quiet_reclaim() after every worker's quiet point, so what it got here is
+ * good until then.
  * The pointer is good until the calling worker's next quiet_pass(). */
 const struct policy *policy_current(void);
 void policy_set_current(struct policy *policy);
