@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dnsstub import Answer, DnsClient, frame, question, receive, receive_exactly
-from fakedns import name_bytes, record
+from fakedns import name_bytes, record, reply
 from internet import ATTACKER, ORIGIN, ORIGIN6, RESOLVER
 from ringfence import until
 
@@ -124,6 +124,29 @@ def test_much_txt_is_no_answer_and_without_hardening_it_is(net, dns):
     net.ringfence.stop()
     net.start(domains=["much.test"], env={"DNS_HARDENING": "false"})
     assert dns.ask("much.test", "TXT", tcp=True).rcode == "NOERROR"
+
+
+@pytest.mark.parametrize("hardening", ["true", "false"])
+def test_records_that_do_not_all_fit_are_no_answer(net, dns, hardening):
+    """Other than addresses: a part of them is another answer than was given."""
+    def mail(count, size):
+        def raw(wire):
+            return reply(wire, *(record(b"\xc0\x0c", 15, 60, b"\0\1" + name_bytes(
+                f"m{number}." + "x" * size + ".test")) for number in range(count)))
+        return raw
+
+    for name, count, size in ("few", 64, 4), ("many", 65, 4), ("large", 63, 60):
+        net.internet.dns.set(f"{name}.test", raw=mail(count, size))
+    net.internet.dns.set("addresses.test", *(f"203.0.114.{number}" for number in range(100)))
+    net.start(domains=["*.test"], env={"DNS_HARDENING": hardening})
+    assert len(dns.ask("few.test", "MX", tcp=True).answers) == 64
+    for name in "many.test", "large.test":
+        for tcp in False, True:
+            answer = dns.ask(name, "MX", tcp=tcp)
+            assert answer.rcode == "SERVFAIL" and not answer.answers
+        event = net.ringfence.wait_event("dns.hardening", qname=name)
+        assert event["reason"] == "response-too-large"
+    assert len(dns.ask("addresses.test", tcp=True).addrs) == 64
 
 
 def test_types_that_nobody_needs_are_refused(net, dns):
