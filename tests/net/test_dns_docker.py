@@ -47,6 +47,19 @@ def test_questions_to_dockers_resolver_come_to_us(net, dns, mode, first):
 
 
 @MODES
+def test_dockers_resolver_by_its_address_is_who_it_asks_itself(net, dns, mode):
+    """As people write who come from g0efilter, whose default it is."""
+    with DockerDns(net, RESOLVER, db="10.77.0.9") as docker:
+        start(net, mode, DNS_UPSTREAMS="127.0.0.11:53")
+        assert dns.ask("allowed.test").addrs == [ORIGIN]
+        assert docker.questions == [] and asked(net) == {"allowed.test"}
+        assert dns.ask("db").addrs == ["10.77.0.9"]
+        told = net.ringfence.events("dns.listen")[0]
+        assert told["upstreams"] == f"{RESOLVER}:53" and "127.0.0.11" in told["note"]
+        assert not net.ringfence.events("dns.own_question")
+
+
+@MODES
 def test_the_port_that_dockers_resolver_really_has_is_closed(net, dns, mode):
     with DockerDns(net, RESOLVER, db="10.77.0.9") as docker:
         start(net, mode)
