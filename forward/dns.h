@@ -149,6 +149,8 @@ void dns_answer_refused(struct dns_ask *ask, struct dns_outcome *outcome);
 /* error: extended, DNS_ERROR_*. */
 void dns_answer_servfail(struct dns_ask *ask, uint16_t error, const char *text,
 			 struct dns_outcome *outcome);
+/* There is none. */
+void dns_answer_no_name(struct dns_ask *ask, struct dns_outcome *outcome);
 /* No such type: of an unlisted name with listed addresses, or all were left out. */
 void dns_answer_nothing(struct dns_ask *ask, const char *text, struct dns_outcome *outcome);
 void dns_answer_records(struct dns_ask *ask, const struct dns_records *records,

@@ -251,6 +251,21 @@ static bool is_young(const struct records *records, uint64_t now_ms)
 	       (records->fresh_until_ms - records->learned_ms) * REFRESH_PERCENT;
 }
 
+/* A question of ours has come back: Docker's resolver sends on what it does not know, from this
+ * namespace.  A name without a dot is a container then that does not run, or none; with a dot it is
+ * a loop, and nobody else will answer. */
+static void answer_our_own(struct dns_ask *ask)
+{
+	struct str name = dns_query_name(&ask->query);
+	struct dns_outcome outcome = { .kind = EVENT_DNS_OWN };
+
+	outcome.silent = !memchr(name.at, '.', name.len);
+	if (outcome.silent)
+		dns_answer_no_name(ask, &outcome);
+	else
+		dns_answer_refused(ask, &outcome);
+}
+
 /* True: the ask still waits. */
 static bool look_up(struct dns_ask *ask)
 {
@@ -263,7 +278,7 @@ static bool look_up(struct dns_ask *ask)
 		type = DNS_TYPE_A;
 	records = records_peek(resolver, name, type);
 	if (!records && records_are_asked_by(&ask->query)) {
-		dns_answer_refused(ask, &(struct dns_outcome){ .kind = EVENT_DNS_OWN });
+		answer_our_own(ask);
 		return false;
 	}
 	if (!records && tunnels(ask)) {
