@@ -72,12 +72,16 @@ const char *policy_match_name(const struct policy *policy, struct str name);
 const char *policy_match_port(const struct policy *policy, struct str name, uint8_t protocol,
 			      uint16_t port);
 
-enum { POLICY_PORTS_MAX = 16 };         /* of one entry, all its lines together */
+enum {
+	POLICY_PORTS_MAX = 16,          /* of one entry, all its lines together */
+	POLICY_OPENS_MAX = 64,          /* of all entries that match a name */
+};
 
 struct policy_opens {
 	bool all;                       /* every port of every protocol */
-	unsigned count;                 /* else these; more than fit are left out */
-	struct policy_port ports[POLICY_PORTS_MAX];
+	bool full;                      /* there are more than fit: of no policy that is good */
+	unsigned count;                 /* else these */
+	struct policy_port ports[POLICY_OPENS_MAX];
 };
 /* What a name's addresses may be used for.  false: it is not listed. */
 bool policy_opens(const struct policy *policy, struct str name, struct policy_opens *opens);

@@ -103,7 +103,7 @@ def test_a_question_of_ours_that_docker_sends_back_to_us_goes_no_further(net, dn
 
 @MODES
 def test_a_listed_container_that_docker_does_not_know_is_no_name(net, dns, mode):
-    """It asks from inside the box, so our own question comes back: no loop, and no fault of ours."""
+    """It asks from inside the box, so our own question comes back: no loop, no fault of ours."""
     with DockerDns(net, RESOLVER) as docker:
         start(net, mode)
         for kind in "A", "AAAA":
@@ -116,7 +116,7 @@ def test_a_listed_container_that_docker_does_not_know_is_no_name(net, dns, mode)
 
 
 def test_a_name_without_a_dot_that_nobody_listed_is_no_name_either(net, dns):
-    """Listed addresses: names are asked for to see whether they have one (wpad, Chrome's probes)."""
+    """With listed addresses any name is asked for (wpad, Chrome's probes)."""
     with DockerDns(net, RESOLVER, hosts=["127.0.0.53"]) as docker:
         net.start(domains=["allowed.test"], ips=["203.0.113.77"],
                   env={"FILTER_MODE": "https", **FROM_FILE})
