@@ -173,6 +173,7 @@ static bool finish(struct dns_ask *ask, const struct records *records)
 	if (outcome.left_out > 0 && answer->count == 0) {
 		outcome.kind = EVENT_DNS_BLOCKED;
 		outcome.reason = CLOSE_BAD_ADDRESS;
+		outcome.answer = records->block;        /* what to list, if it is wanted */
 		dns_answer_nothing(ask, "private or special addresses only", &outcome);
 		return false;
 	}

@@ -272,14 +272,21 @@ def test_private_and_special_addresses_are_left_out(net, dns):
     net.internet.dns.set("inside.test", "10.0.0.5", "fd00::5")
     net.internet.dns.set("db", "10.0.0.9")
     net.internet.dns.set("listed.test", "10.1.2.3", "10.0.0.5")
-    net.start(domains=["mixed.test", "inside.test", "db", "listed.test"], ips=["10.1.0.0/16"],
-              env=PRIVATE)
+    net.internet.dns.set("never.test", "127.0.0.1", "169.254.169.254")
+    net.start(domains=["mixed.test", "inside.test", "db", "listed.test", "never.test"],
+              ips=["10.1.0.0/16"], env=PRIVATE)
     assert dns.ask("mixed.test").addrs == ["8.8.4.4"]
     assert "3 not told" in net.ringfence.wait_event("dns.allowed", qname="mixed.test")["detail"]
     for kind in "A", "AAAA":
         nothing = dns.ask("inside.test", kind)
         assert nothing.rcode == "NOERROR" and not nothing.answers and nothing.error == 17
-    assert net.ringfence.wait_event("dns.blocked", qname="inside.test")["reason"] == "bad-address"
+    for number, addr in enumerate(("10.0.0.5", "fd00::5"), 1):
+        blocked = net.ringfence.wait_event("dns.blocked", count=number, qname="inside.test")
+        assert blocked["reason"] == "bad-address" and blocked["answers"] == addr
+        assert blocked["to_allow"] == f"ips: {addr}"
+    assert dns.ask("never.test").addrs == []
+    blocked = net.ringfence.wait_event("dns.blocked", qname="never.test")
+    assert blocked["answers"] == "127.0.0.1,169.254.169.254" and "to_allow" not in blocked
     assert dns.ask("db").addrs == ["10.0.0.9"]
     assert dns.ask("listed.test").addrs == ["10.1.2.3"]
 
