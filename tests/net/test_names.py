@@ -126,6 +126,21 @@ def test_much_txt_is_no_answer_and_without_hardening_it_is(net, dns):
     assert dns.ask("much.test", "TXT", tcp=True).rcode == "NOERROR"
 
 
+def test_a_server_that_refuses_edns_is_soon_asked_without(net, dns):
+    """One that is older than it: else each name would cost two round trips for ever."""
+    asked_with = []
+
+    def raw(wire):
+        asked_with.append(wire[11] == 1)
+        return reply(wire, rcode="FORMERR") if asked_with[-1] else reply(wire, ORIGIN)
+
+    net.internet.dns.set("*.test", raw=raw)
+    net.start(domains=["*.test"])
+    for number in range(10):
+        assert dns.ask(f"e{number}.test").addrs == [ORIGIN]
+    assert asked_with == [True, False] * 3 + [False] * 7
+
+
 @pytest.mark.parametrize("hardening", ["true", "false"])
 def test_records_that_do_not_all_fit_are_no_answer(net, dns, hardening):
     """Other than addresses: a part of them is another answer than was given."""
