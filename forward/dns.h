@@ -29,6 +29,7 @@ enum {
 	DNS_HOLDS_MAX = 512,            /* of these, waiting for the kernel (dns-strict) */
 	DNS_BUFS = 128,                 /* datagrams received in a turn, a worker */
 	DNS_LEARN_MS = 2000,            /* time to open an answer's addresses */
+	DNS_ANEW_MS = 4000,             /* from its beginning on a question is not judged anew */
 	DNS_NOTED = 4096,               /* a power of two */
 	DNS_GRACE_S = 600,              /* they stay open for so long after the TTL, as `recent` */
 };
@@ -131,6 +132,8 @@ struct loop *dns_ask_loop(const struct dns_ask *ask);
 void dns_ask_waits(struct dns_ask *ask);
 /* Sets ask->rule by the policy now in force: at first, and whenever a wait is over. */
 bool dns_ask_listed(struct dns_ask *ask);
+/* What was to be opened by a policy of before is judged by the one now in force. */
+void dns_ask_again(struct dns_ask *ask);
 void dns_ask_free(struct dns_ask *ask);
 /* What waits there is forgotten: its owner is closing and its requests are over. */
 void dns_asks_drop(struct dns_ask *first);

@@ -195,6 +195,20 @@ static void on_records(struct records_lookup *lookup, const struct records *reco
 		dns_ask_free(ask);
 }
 
+void dns_ask_again(struct dns_ask *ask)
+{
+	const struct records *records;
+
+	pool_give(&ask->dns->holds, ask->hold);
+	ask->hold = NULL;
+	records = records_lookup(ask->dns->filter->resolver, dns_query_name(&ask->query),
+				 ask->query.type, &ask->lookup, on_records);
+	if (records)
+		on_records(&ask->lookup, records);
+	else
+		dns_ask_waits(ask);
+}
+
 /* The part of a name that one wildcard, or one owner, stands for: as many labels as the entry has,
  * and two at least. */
 static struct str base_of(struct str name, const char *rule)

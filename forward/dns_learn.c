@@ -20,13 +20,16 @@ static void on_learned(struct learn *learn, int result)
 	struct dns_hold *hold = container_of(learn, struct dns_hold, learn);
 	struct dns_ask *ask = hold->ask;
 	struct loop *loop = dns_ask_loop(ask);
-	struct dns_outcome outcome = { .error = -result, .left_out = hold->left_out,
-				       .upstream = hold->upstream };
+	bool outdated = result == LEARN_OUTDATED;
+	struct dns_outcome outcome = { .error = outdated ? ESTALE : -result,
+				       .left_out = hold->left_out, .upstream = hold->upstream };
 
 	if (timer_armed(&hold->timer)) {
 		timer_cancel(&loop->timers, &hold->timer);
 		owner_release(dns_ask_owner(ask));
 	}
+	if (outdated && !hold->late && loop->now_us < ask->begun_us + DNS_ANEW_MS * 1000)
+		return dns_ask_again(ask);
 	hold->age.age_s += (uint32_t)((loop->now_ms - hold->held_ms) / 1000);
 	if (hold->late || !is_still_listed(ask)) {
 		/* answered */

@@ -175,7 +175,7 @@ static struct learn *without_outdated(const struct running *running, struct lear
 		list = learn->next;
 		learn->next = NULL;
 		if (is_outdated(running, learn)) {
-			learn_complete(learn, -ESTALE);
+			learn_complete(learn, LEARN_OUTDATED);
 			continue;
 		}
 		*end = learn;
