@@ -14,7 +14,7 @@ import threading
 from dnsstub import DnsClient, question
 from fakedns import reply
 
-WINDOW = 16                             # questions on their way, a socket
+WINDOW = 40                             # questions on their way, a socket
 QUESTIONS_MAX = 400000                  # it ends, whatever else happens
 
 
