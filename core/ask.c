@@ -153,8 +153,7 @@ static void question_fill(struct try *try, struct ask *ask, unsigned how)
 			bits[i] = random_u64(random);
 		dns_name_set_case(question->name, question->name_len, (const uint8_t *)bits);
 	}
-	try->edns = !(how & WITHOUT_EDNS) &&
-		    !atomic_load_explicit(&try->server->no_edns, memory_order_relaxed);
+	try->edns = !(how & WITHOUT_EDNS) && server_takes_edns(try->server, try->sent_ms);
 	try->len = (uint16_t)dns_question_build(question, try->edns, try->wire + 2);
 	try->wire[0] = (uint8_t)(try->len >> 8);
 	try->wire[1] = (uint8_t)try->len;
@@ -314,19 +313,16 @@ static bool ask_next(struct ask *ask)
 	while (ask->no != all_servers(ask) && ask->tried < ASK_TRIES_MAX) {
 		unsigned place = ask->order[ask->turn % ask->servers->count];
 		struct server *server = &ask->servers->all[place];
+		uint64_t wait_ms = patience_ms(ask, server, false);
 
-		if (!(ask->no & 1U << place)) {
-			uint64_t wait_ms = patience_ms(ask, server, false);
-
-			ask->turn++;
-			if (ask_try(ask, server, 0) == 0) {
-				timer_set(ask, wait_ms);
-				return true;
-			}
-			ask->no |= (uint8_t)(1U << place);
-		} else {
-			ask->turn++;
+		ask->turn++;
+		if (ask->no & 1U << place)
+			continue;
+		if (ask_try(ask, server, 0) == 0) {
+			timer_set(ask, wait_ms);
+			return true;
 		}
+		ask->no |= (uint8_t)(1U << place);
 	}
 	return false;
 }
@@ -393,20 +389,24 @@ void try_ended(struct try *try, enum try_end end)
 	struct ask *ask = try->ask;
 	struct resolver *resolver = ask->resolver;
 	const struct dns_records *heard = &resolver->heard;
+	uint64_t now_ms = resolver->owner.loop->now_ms;
 	struct server *server = try->server;
 	bool was_newest = try == newest(ask), by_stream = try->stream != NULL, edns = try->edns;
+	bool good = end == TRY_HEARD && (heard->rcode == DNS_RCODE_NONE ||
+					 heard->rcode == DNS_RCODE_NXDOMAIN);
 
 	if (end == TRY_HEARD || end == TRY_GARBLED) {
-		server_heard(server, resolver->owner.loop->now_ms);
+		server_heard(server, now_ms);
 		learn_case(try);
 	} else if (end == TRY_REFUSED) {
-		server_refused(server, resolver->owner.loop->now_ms);
+		server_refused(server, now_ms);
 	}
+	if (good)
+		server_answered(server, edns, now_ms);
 	try_drop(try);
 	if (!ask->open)                         /* it is just being closed */
 		return;
-	if (end == TRY_HEARD && !heard->cut &&
-	    (heard->rcode == DNS_RCODE_NONE || heard->rcode == DNS_RCODE_NXDOMAIN))
+	if (good && !heard->cut)
 		return ask_done(ask, &(struct ask_answer){
 			.rcode = heard->rcode, .records = heard, .server = server });
 	if (end == TRY_HEARD && heard->cut && !by_stream && ask_same(ask, server, BY_STREAM))

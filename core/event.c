@@ -299,14 +299,28 @@ static void add_dialled(struct event_row *row, const struct event *event)
 	add(row, log_str("dialled", addr_format(&event->dialled, row->dialled)));
 }
 
+/* One that was left out of an answer, and would not be if it were listed. */
+static const union addr *private_answer(const struct event *event)
+{
+	for (unsigned i = 0; i < event->answer_count; i++)
+		if (addr_classify(&event->answers[i]) == ADDR_PRIVATE)
+			return &event->answers[i];
+	return NULL;
+}
+
 /* The line to add to the policy, where one would have helped (decisions.md 25). */
 static void add_to_allow(struct event_row *row, const struct event *event)
 {
 	char name[HOSTNAME_MAX + 1], ip[ADDR_TEXT_MAX];
+	const union addr *addr = NULL;
 
-	if (event->kind == EVENT_NFLOG_BLOCKED && known(&event->dst)) {
+	if (event->kind == EVENT_NFLOG_BLOCKED && known(&event->dst))
+		addr = &event->dst;
+	else if (event->kind == EVENT_DNS_BLOCKED && event->reason == CLOSE_BAD_ADDRESS)
+		addr = private_answer(event);
+	if (addr) {
 		snprintf(row->to_allow, sizeof(row->to_allow), "ips: %s",
-			 addr_format_ip(&event->dst, ip));
+			 addr_format_ip(addr, ip));
 		add(row, log_str("to_allow", row->to_allow));
 	} else if (is_blocked(event->kind) && event->reason == CLOSE_PORT_NOT_LISTED) {
 		snprintf(row->to_allow, sizeof(row->to_allow), "domains: %.*s:%u",

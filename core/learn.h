@@ -16,6 +16,7 @@
 enum {
 	LEARN_ITEMS_MAX = 512,          /* of one learn: 64 addresses, each with 8 port ranges */
 	LEARNS_MAX = 4096,              /* waiting, of all workers; what is beyond is refused */
+	LEARN_OUTDATED = 1,             /* a result: the policy is another by now, judge anew */
 };
 
 struct learn_item {                     /* plain bytes, comparable: zero what is not used */
@@ -32,7 +33,8 @@ typedef void learn_fn(struct learn *learn, int result);
  * stays as it is until done(). */
 struct learn {
 	struct owner *owner;            /* held while the learn waits */
-	learn_fn *done;                 /* 0: in the kernel; -errno: it is not, do not answer */
+	learn_fn *done;                 /* 0: in the kernel; LEARN_OUTDATED or -errno: it is not, do
+					 * not answer */
 	struct str name;                /* the policy entry's business: for forgetting */
 	const struct learn_item *items;
 	unsigned count;

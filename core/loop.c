@@ -40,7 +40,6 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	int err;
 
 	memset(loop, 0, sizeof(*loop));
-	loop->reader = -1;
 	loop->wake_fd = wake_fd;
 	loop->batch_max = BATCH_MAX;
 	loop->owner = (struct owner){ .loop = loop };
@@ -50,9 +49,14 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	err = io_uring_queue_init_params(entries, &loop->ring, &params);
 	if (err < 0)
 		return err;
+	loop->reader = quiet_register();
 	loop->parts = op_parts_new(loop->ring.sq.ring_entries);
-	err = loop->parts ? bufs_init(&loop->bufs, &loop->ring, &plan) : -ENOMEM;
+	err = loop->reader < 0 ? loop->reader : loop->parts ? 0 : -ENOMEM;
+	if (err == 0)
+		err = bufs_init(&loop->bufs, &loop->ring, &plan);
 	if (err < 0) {
+		if (loop->reader >= 0)
+			quiet_unregister(loop->reader);
 		free(loop->parts);
 		io_uring_queue_exit(&loop->ring);
 		return err;
@@ -61,7 +65,6 @@ int loop_init(struct loop *loop, unsigned entries, unsigned bufs, int wake_fd)
 	if (features.ring_fd)
 		(void)io_uring_register_ring_fd(&loop->ring);
 	op_probe(loop);
-	loop->reader = quiet_register();
 	op_read(&loop->wake, wake_fd, &loop->wake_count, sizeof(loop->wake_count), on_wake);
 	return 0;
 }
@@ -94,8 +97,7 @@ void loop_finish(struct loop *loop)
 	free(loop->parts);
 	bufs_finish(&loop->datagrams, &loop->ring);
 	io_uring_queue_exit(&loop->ring);
-	if (loop->reader >= 0)
-		quiet_unregister(loop->reader);
+	quiet_unregister(loop->reader);
 }
 
 
@@ -226,12 +228,10 @@ int loop_step(struct loop *loop)
 	timeout = (struct __kernel_timespec){ .tv_sec = wait_us / 1000000,
 					      .tv_nsec = wait_us % 1000000 * 1000 };
 
-	if (loop->reader >= 0)
-		quiet_offline(loop->reader);
+	quiet_offline(loop->reader);
 	err = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, gather ? GATHERED : 1,
 					       wait_us < 0 ? NULL : &timeout, NULL);
-	if (loop->reader >= 0)
-		quiet_online(loop->reader);
+	quiet_online(loop->reader);
 	if (io_uring_sq_ready(&loop->ring) == 0)
 		loop->parts_next = 0;           /* few stay warm */
 	read_clock(loop);

@@ -39,7 +39,7 @@ struct loop {
 	/* Of the next wait only: it is not over with the first completion, but with many, or then.
 	 * For those who had much to do at once and expect the like. */
 	unsigned gather_us;
-	int reader;                     /* quiet.h id, -1: none */
+	int reader;                     /* quiet.h id */
 	unsigned batch_max;             /* completions a turn; tests set 1 to step one by one */
 	bool stop;
 	bool recv_multishot;            /* this kernel's multishot receives can be limited */

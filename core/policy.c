@@ -55,13 +55,26 @@ const char *policy_match_port(const struct policy *policy, struct str name, uint
 	return NULL;
 }
 
+/* Unless one that is there holds it.  What overlaps is left apart: the kernel knows the ranges as
+ * entries have them (nft_learn()). */
+static void add_opened(struct policy_opens *opens, const struct policy_port *port)
+{
+	for (unsigned i = 0; i < opens->count; i++)
+		if (opens->ports[i].protocol == port->protocol &&
+		    opens->ports[i].first <= port->first && port->last <= opens->ports[i].last)
+			return;
+	opens->full |= opens->count == POLICY_OPENS_MAX;
+	if (!opens->full)
+		opens->ports[opens->count++] = *port;
+}
+
 bool policy_opens(const struct policy *policy, struct str name, struct policy_opens *opens)
 {
 	struct names_walk walk = { 0 };
 	bool listed = false;
 	long index;
 
-	opens->all = false;
+	opens->all = opens->full = false;
 	opens->count = 0;
 	while (policy && (index = names_match_next(policy->domains, name, &walk)) >= 0) {
 		const struct policy_span *span = policy->ports_of ? &policy->ports_of[index] :
@@ -72,8 +85,8 @@ bool policy_opens(const struct policy *policy, struct str name, struct policy_op
 			opens->all = true;
 			break;
 		}
-		for (uint32_t i = 0; i < span->count && opens->count < POLICY_PORTS_MAX; i++)
-			opens->ports[opens->count++] = policy->ports[span->at + i];
+		for (uint32_t i = 0; i < span->count; i++)
+			add_opened(opens, &policy->ports[span->at + i]);
 	}
 	return listed;
 }

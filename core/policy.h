@@ -72,12 +72,16 @@ const char *policy_match_name(const struct policy *policy, struct str name);
 const char *policy_match_port(const struct policy *policy, struct str name, uint8_t protocol,
 			      uint16_t port);
 
-enum { POLICY_PORTS_MAX = 16 };         /* of one entry, all its lines together */
+enum {
+	POLICY_PORTS_MAX = 16,          /* of one entry, all its lines together */
+	POLICY_OPENS_MAX = 64,          /* of all entries that match a name */
+};
 
 struct policy_opens {
 	bool all;                       /* every port of every protocol */
-	unsigned count;                 /* else these; more than fit are left out */
-	struct policy_port ports[POLICY_PORTS_MAX];
+	bool full;                      /* there are more than fit: of no policy that is good */
+	unsigned count;                 /* else these */
+	struct policy_port ports[POLICY_OPENS_MAX];
 };
 /* What a name's addresses may be used for.  false: it is not listed. */
 bool policy_opens(const struct policy *policy, struct str name, struct policy_opens *opens);
@@ -98,7 +102,8 @@ bool policy_has_addr(const struct policy *policy, const union addr *addr);
 const char *policy_diff(const struct policy *from, const struct policy *to, char *out, size_t size);
 
 /* The policy in force, NULL before the first.  Set by the control thread only (NULL at exit); the
- * old one is freed by the quiet_reclaim() after every worker's quiet point.
+ * old one is freed by its quiet_reclaim() after every worker's quiet point, so what it got here is
+ * good until then.
  * The pointer is good until the calling worker's next quiet_pass(). */
 const struct policy *policy_current(void);
 void policy_set_current(struct policy *policy);

@@ -163,7 +163,8 @@ int policy_add_ip(struct policy_builder *builder, struct str text,
 }
 
 /* Of the pattern that is added next. */
-static int add_port(struct policy_builder *builder, const struct policy_port *port)
+static int add_port(struct policy_builder *builder, const struct policy_port *port,
+		    const struct policy_place *place)
 {
 	void *grown;
 
@@ -175,7 +176,7 @@ static int add_port(struct policy_builder *builder, const struct policy_port *po
 		return -ENOMEM;
 	builder->ports = grown;
 	builder->ports[builder->port_count++] = (struct policy_named_port){
-		.pattern = builder->patterns.count, .port = *port,
+		.pattern = builder->patterns.count, .port = *port, .place = *place,
 	};
 	return 0;
 }
@@ -198,7 +199,7 @@ int policy_add_domain(struct policy_builder *builder, struct str text,
 	case NAME_EXACT:
 	case NAME_SUFFIX:
 	case NAME_ANY:
-		if ((err = add_port(builder, &port)) < 0 ||
+		if ((err = add_port(builder, &port, place)) < 0 ||
 		    (err = text_list_add(&builder->patterns, str_of(name))) < 0)
 			return err;
 		return text_list_add(&builder->entries, text);

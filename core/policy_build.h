@@ -27,6 +27,7 @@ struct policy_builder {                 /* all zero is an empty one */
 	struct policy_named_port {
 		size_t pattern;         /* its number */
 		struct policy_port port;
+		struct policy_place place;
 	} *ports;
 	size_t port_count, ports_cap;
 };
@@ -41,7 +42,7 @@ int policy_add_domain(struct policy_builder *builder, struct str text,
  * *port has protocol 0 when it names none.  false: *why is a clause that says what is wrong. */
 bool policy_port_parse(struct str *text, struct policy_port *port, const char **why);
 /* What the builder noted, by entry, into policy->ports and ports_of.  0, -ENOMEM, or -EINVAL with
- * *error: too many of one name. */
+ * *error: too many of one entry, or of all that a name can match. */
 int policy_build_ports(const struct policy_builder *builder, struct policy *policy,
 		       struct policy_error *error);
 

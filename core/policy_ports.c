@@ -117,8 +117,14 @@ static int compare_ports(const void *a, const void *b)
 	return left->port.first - right->port.first;
 }
 
-/* Copy the sorted ones, joining what overlaps or touches. */
-static bool fill(struct policy *policy, const struct policy_named_port *named, size_t count)
+static struct str pattern_of(const struct policy *policy, const struct policy_named_port *named)
+{
+	return str_of(names_pattern(policy->domains, (long)named->pattern));
+}
+
+/* Copy the sorted ones, joining what overlaps or touches.  Returns one too many, or NULL. */
+static const struct policy_named_port *fill(struct policy *policy,
+					    const struct policy_named_port *named, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct policy_span *span = &policy->ports_of[named[i].pattern];
@@ -136,20 +142,58 @@ static bool fill(struct policy *policy, const struct policy_named_port *named, s
 			continue;
 		}
 		if (span->count == POLICY_PORTS_MAX)
-			return false;
+			return &named[i];
 		policy->ports[policy->port_count++] = named[i].port;
 		span->count++;
 	}
-	return true;
+	return NULL;
+}
+
+/* Names that match an entry match all wildcards above it, and these say what more is open.  Its
+ * pattern stands for all of them: no name has a "*", so no other entry is for it alone. */
+static const struct policy_named_port *find_full(const struct policy *policy,
+						 const struct policy_named_port *named,
+						 size_t count)
+{
+	struct policy_opens opens;
+
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0 && named[i].pattern == named[i - 1].pattern)
+			continue;
+		(void)policy_opens(policy, pattern_of(policy, &named[i]), &opens);
+		if (opens.full && !opens.all)
+			return &named[i];
+	}
+	return NULL;
+}
+
+static int check_ports(struct policy *policy, const struct policy_named_port *named, size_t count,
+		       struct policy_error *error)
+{
+	const struct policy_named_port *bad = fill(policy, named, count);
+
+	if (bad)
+		return policy_fail(error, &bad->place, "domain", pattern_of(policy, bad),
+				   "has more than %d ports or ranges; write larger ranges, or the "
+				   "name without a port", POLICY_PORTS_MAX);
+	for (size_t i = 0; i < names_count(policy->domains); i++)
+		if (policy->ports_of[i].count == UINT32_MAX)
+			policy->ports_of[i].count = 0;
+	bad = find_full(policy, named, count);
+	if (bad)
+		return policy_fail(error, &bad->place, "domain", pattern_of(policy, bad),
+				   "and the wildcards that match it have more than %d ports or "
+				   "ranges; write larger ranges, or the name without a port",
+				   POLICY_OPENS_MAX);
+	return 0;
 }
 
 int policy_build_ports(const struct policy_builder *builder, struct policy *policy,
 		       struct policy_error *error)
 {
-	const struct policy_place nowhere = { .list = "domains" };
 	size_t count = builder->port_count, patterns = builder->patterns.count;
 	struct policy_named_port *named;
-	int err = 0;
+	int err;
 
 	if (count == 0)
 		return 0;
@@ -173,13 +217,7 @@ int policy_build_ports(const struct policy_builder *builder, struct policy *poli
 		}
 	}
 	qsort(named, count, sizeof(*named), compare_ports);
-	if (!fill(policy, named, count))
-		err = policy_fail(error, &nowhere, "domain", (struct str){ NULL, 0 },
-				  "an entry has more than %d ports or ranges; write larger ranges, "
-				  "or the name without a port", POLICY_PORTS_MAX);
-	for (size_t i = 0; i < patterns; i++)
-		if (policy->ports_of[i].count == UINT32_MAX)
-			policy->ports_of[i].count = 0;
+	err = check_ports(policy, named, count, error);
 	free(named);
 	return err;
 }

@@ -156,6 +156,7 @@ int policy_parse_merged(struct str text, struct str overlay, struct policy **pol
 	struct policy_builder builder = { 0 };
 	struct policy_error why = { 0 };
 	struct policy *alone = NULL;
+	size_t own_ports;
 	int err, overlay_err = 0;
 
 	*error = (struct policy_error){ 0 };
@@ -168,8 +169,11 @@ int policy_parse_merged(struct str text, struct str overlay, struct policy **pol
 	if (overlay_err == -ENOMEM)
 		return -ENOMEM;
 	err = add_text(&builder, text, error);
+	own_ports = builder.port_count;
 	if (err == 0 && overlay.len > 0 && overlay_err == 0)
 		err = add_text(&builder, overlay, error);
+	for (size_t i = own_ports; i < builder.port_count; i++)
+		builder.ports[i].place.line = 0;        /* of another file than will be named */
 	if (err == 0)
 		err = policy_build(&builder, text, policy, error);
 	policy_builder_finish(&builder);

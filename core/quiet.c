@@ -27,10 +27,13 @@ static struct reader {
 
 static _Atomic uint64_t clock_now = 1;
 
-static struct {
+struct waiting {
 	pthread_mutex_t lock;
 	struct quiet_item *first, **last;       /* in the order of their `after` */
-} waiting = { .lock = PTHREAD_MUTEX_INITIALIZER, .last = &waiting.first };
+};
+
+static struct waiting waiting = { .lock = PTHREAD_MUTEX_INITIALIZER, .last = &waiting.first };
+static struct waiting light = { .lock = PTHREAD_MUTEX_INITIALIZER, .last = &light.first };
 
 static struct reader *reader_of(int id)
 {
@@ -83,15 +86,26 @@ void quiet_pass(int id)
 		atomic_store_explicit(&reader->seen, now, memory_order_release);
 }
 
-void quiet_free(struct quiet_item *item, void (*free)(struct quiet_item *item))
+static void join(struct waiting *line, struct quiet_item *item,
+		 void (*free)(struct quiet_item *item))
 {
 	item->next = NULL;
 	item->free = free;
-	pthread_mutex_lock(&waiting.lock);
+	pthread_mutex_lock(&line->lock);
 	item->after = atomic_fetch_add(&clock_now, 1) + 1;
-	*waiting.last = item;
-	waiting.last = &item->next;
-	pthread_mutex_unlock(&waiting.lock);
+	*line->last = item;
+	line->last = &item->next;
+	pthread_mutex_unlock(&line->lock);
+}
+
+void quiet_free(struct quiet_item *item, void (*free)(struct quiet_item *item))
+{
+	join(&waiting, item, free);
+}
+
+void quiet_free_light(struct quiet_item *item, void (*free)(struct quiet_item *item))
+{
+	join(&light, item, free);
 }
 
 /* What no online reader can hold any more is older than or as old as this. */
@@ -108,27 +122,27 @@ static uint64_t oldest_reader(void)
 	return oldest;
 }
 
-void quiet_reclaim(void)
+static void reclaim(struct waiting *line)
 {
-	struct quiet_item *item, **at = &waiting.first;
+	struct quiet_item *item, **at = &line->first;
 	uint64_t oldest;
 
 	/* Under the lock from the look at the readers on: an item that joins after that look may
 	 * be held by someone who came online after it. */
-	pthread_mutex_lock(&waiting.lock);
-	oldest = waiting.first ? oldest_reader() : 0;
+	pthread_mutex_lock(&line->lock);
+	oldest = line->first ? oldest_reader() : 0;
 	while (*at && (*at)->after <= oldest)
 		at = &(*at)->next;
-	item = at == &waiting.first ? NULL : waiting.first;
+	item = at == &line->first ? NULL : line->first;
 	if (item) {
 		struct quiet_item *rest = *at;
 
 		*at = NULL;
-		waiting.first = rest;
+		line->first = rest;
 		if (!rest)
-			waiting.last = &waiting.first;
+			line->last = &line->first;
 	}
-	pthread_mutex_unlock(&waiting.lock);
+	pthread_mutex_unlock(&line->lock);
 
 	while (item) {                  /* without the lock: free() may call quiet_free() */
 		struct quiet_item *next = item->next;
@@ -136,4 +150,15 @@ void quiet_reclaim(void)
 		item->free(item);
 		item = next;
 	}
+}
+
+void quiet_reclaim_light(void)
+{
+	reclaim(&light);
+}
+
+void quiet_reclaim(void)
+{
+	reclaim(&light);
+	reclaim(&waiting);
 }

@@ -132,7 +132,7 @@ static void set_way(struct record_table *table, struct record_set *set, int way,
 	}
 	if (old) {
 		table->bytes -= old->size;
-		quiet_free(&old->item, entry_quiet);
+		quiet_free_light(&old->item, entry_quiet);
 	}
 }
 

@@ -88,7 +88,7 @@ static void question_free(struct quiet_item *item)
 static void question_release(struct question *question)
 {
 	if (atomic_fetch_sub_explicit(&question->references, 1, memory_order_acq_rel) == 1)
-		quiet_free(&question->item, question_free);
+		quiet_free_light(&question->item, question_free);
 }
 
 /* Under the lock, as the next two. */
@@ -232,7 +232,7 @@ static void on_asked(void *context, const struct ask_answer *answer)
 	inbox_run(resolver);
 	queue_run(resolver);
 	if (++resolver->answered % RECLAIM_AFTER == 0)
-		quiet_reclaim();
+		quiet_reclaim_light();
 }
 
 /* Tor's names mean nothing to DNS, and must not be told to it (RFC 7686 2). */

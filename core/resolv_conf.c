@@ -191,8 +191,39 @@ void resolv_conf_parse(struct str text, struct upstream_sets *sets)
 	if (!upstreams_have(&servers, &addr, false))
 		return;
 	sets->dotless = (struct upstreams){ .count = 1, .addrs = { addr } };
+	sets->docker_asks = ext;
 	if (ext.count > 0)
 		sets->dotted = ext;
+}
+
+/* Where the list has Docker's resolver, dotted names go to those that it would ask.  True: some of
+ * them are others. */
+static bool go_past_docker(const struct upstreams *list, const struct upstreams *docker_asks,
+			   struct upstreams *out)
+{
+	union addr docker = docker_resolver();
+	bool past = false;
+
+	*out = (struct upstreams){ 0 };
+	for (unsigned i = 0; i < list->count; i++) {
+		const union addr *addr = &list->addrs[i];
+		bool is_docker = !list->tls[i].on && addr_equal_ip(addr, &docker) &&
+				 addr_port(addr) == DNS_PORT;
+
+		for (unsigned k = 0; is_docker && k < docker_asks->count; k++) {
+			past |= !addr_equal_ip(&docker_asks->addrs[k], &docker);
+			upstreams_add(out, &docker_asks->addrs[k]);
+		}
+		if (is_docker && docker_asks->count > 0)
+			continue;
+		if (!list->tls[i].on) {
+			upstreams_add(out, addr);
+		} else if (out->count < UPSTREAMS_MAX) {
+			out->tls[out->count] = list->tls[i];
+			out->addrs[out->count++] = *addr;
+		}
+	}
+	return past;
 }
 
 /* The first FILE_MAX bytes; the number read or -errno. */
@@ -233,9 +264,11 @@ int upstreams_load(const char *list, const char *path, struct upstream_sets *set
 	if (len >= 0)
 		resolv_conf_parse((struct str){ text, (size_t)len }, &loaded);
 	if (has_list) {
-		if (!upstreams_have(&loaded.dotless, &docker, false))
+		if (upstreams_have(&listed, &docker, false))
+			loaded.dotless = (struct upstreams){ .count = 1, .addrs = { docker } };
+		else if (!upstreams_have(&loaded.dotless, &docker, false))
 			loaded.dotless = listed;
-		loaded.dotted = listed;
+		loaded.past_docker = go_past_docker(&listed, &loaded.docker_asks, &loaded.dotted);
 	}
 	*sets = loaded;
 	return 0;

@@ -22,6 +22,8 @@ struct upstreams {                      /* in order of preference, with ports */
 struct upstream_sets {
 	struct upstreams dotted;        /* "www.example.com" */
 	struct upstreams dotless;       /* "db": a name of the container network */
+	struct upstreams docker_asks;   /* of dotted names: its ExtServers, if it notes any */
+	bool past_docker;               /* they are asked where DNS_UPSTREAMS has Docker */
 };
 
 /* Parse "1.1.1.1:53,[2001:db8::1]:53,tls://dns.test@9.9.9.9,tls://[2001:db8::2]:853": an address
@@ -42,9 +44,10 @@ void resolv_conf_parse(struct str text, struct upstream_sets *sets);
 
 /*
  * Both together: list (DNS_UPSTREAMS, may be NULL or blank) for dotted names when it is given, else
- * the file.  Dotless names go to Docker's resolver when the file names it, and where dotted names
- * go otherwise.  0, or -EINVAL with one line in error: a bad list, or a file that cannot be read
- * and is needed.
+ * the file.  Dotless names go to Docker's resolver when either names it, and where dotted names go
+ * otherwise.  Where the list has Docker's resolver, dotted names go to the servers of its comment,
+ * as without a list: it would send them back to us.  0, or -EINVAL with one line in error: a bad
+ * list, or a file that cannot be read and is needed.
  */
 int upstreams_load(const char *list, const char *path, struct upstream_sets *sets,
 		   char error[UPSTREAMS_ERROR_MAX]);

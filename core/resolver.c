@@ -49,9 +49,21 @@ int resolver_configure_servers(const struct upstream_sets *sets, uint64_t fresh_
 	if (err == 0) {
 		servers_init(&shared.dotted, &sets->dotted, 0);
 		servers_init(&shared.dotless, &sets->dotless, UPSTREAMS_MAX);
+		shared.past_docker = sets->past_docker;
 		shared.fresh_max_ms = fresh_max_ms;
 	}
 	return err;
+}
+
+bool resolver_servers(char *text, size_t size)
+{
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < shared.dotted.count && len < size; i++)
+		len += (size_t)snprintf(text + len, size - len, "%s%s", i > 0 ? "," : "",
+					shared.dotted.all[i].text);
+	return shared.past_docker;
 }
 
 /* Its last request is over. */

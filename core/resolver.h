@@ -37,6 +37,10 @@ int resolver_configure(const char *upstreams, const char *resolv_conf, const cha
  * TTL; 0: as long as it says.  0 or -ENOMEM. */
 int resolver_configure_servers(const struct upstream_sets *servers, uint64_t fresh_max_ms);
 
+/* Who is asked for names with a dot: "1.1.1.1:53,tls://9.9.9.9:853".  True: DNS_UPSTREAMS has
+ * Docker's resolver, and those that it would ask are asked in its place. */
+bool resolver_servers(char *text, size_t size);
+
 /* The worker's own channels, on its loop.  The caller is the loop's thread.
  * mark: SO_MARK for every socket, 0: none. */
 int resolver_open(struct loop *loop, uint32_t mark, struct resolver **resolver);

@@ -51,6 +51,7 @@ struct resolver {
 
 struct resolver_shared {
 	struct servers dotted, dotless;
+	bool past_docker;               /* resolv_conf.h */
 	uint64_t fresh_max_ms;          /* 0: what the TTL says */
 	struct record_table *table;
 	pthread_mutex_t lock;           /* what follows, waiters and inboxes */

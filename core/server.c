@@ -7,6 +7,8 @@ enum {
 	CASE_LOST_MAX = 3, CASE_DOUBTS_MAX = 16,
 	EARLY_CLOSES_MAX = 2,           /* an ask that meets them goes on */
 	ONE_BY_ONE_MS = 60 * 1000,
+	EDNS_LOST_MAX = 3,
+	NO_EDNS_MS = 10 * 60 * 1000,    /* then it may be another server */
 };
 
 void servers_init(struct servers *servers, const struct upstreams *upstreams, unsigned first_index)
@@ -106,6 +108,27 @@ void server_loses_case(struct server *server)
 {
 	if (server_takes_case(server))
 		atomic_fetch_add_explicit(&server->case_lost, 1, memory_order_relaxed);
+}
+
+bool server_takes_edns(const struct server *server, uint64_t now_ms)
+{
+	return now_ms >= atomic_load_explicit(&server->no_edns_until_ms, memory_order_relaxed);
+}
+
+void server_answered(struct server *server, bool edns, uint64_t now_ms)
+{
+	if (edns) {
+		if (atomic_load_explicit(&server->edns_lost, memory_order_relaxed) > 0)
+			atomic_store_explicit(&server->edns_lost, 0, memory_order_relaxed);
+		return;
+	}
+	if (!server_takes_edns(server, now_ms) ||
+	    atomic_fetch_add_explicit(&server->edns_lost, 1, memory_order_relaxed) + 1 <
+	    EDNS_LOST_MAX)
+		return;
+	atomic_store_explicit(&server->edns_lost, 0, memory_order_relaxed);
+	atomic_store_explicit(&server->no_edns_until_ms, now_ms + NO_EDNS_MS,
+			      memory_order_relaxed);
 }
 
 bool server_wants_one_by_one(const struct server *server, uint64_t now_ms)

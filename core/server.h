@@ -28,7 +28,8 @@ struct server {
 	atomic_bool echoes_case;        /* it has sent a name back as it was asked */
 	_Atomic unsigned case_lost;     /* times it has not, and was asked in lower case instead */
 	_Atomic unsigned case_doubts;   /* answers in another case since it has last echoed one */
-	atomic_bool no_edns;            /* it answers without EDNS only */
+	_Atomic unsigned edns_lost;     /* times it has refused EDNS, since it has last taken it */
+	_Atomic uint64_t no_edns_until_ms;
 	_Atomic unsigned early_closes;  /* with questions left, since it has last answered two */
 	_Atomic uint64_t one_by_one_until_ms;
 };
@@ -61,6 +62,12 @@ void server_keeps_case(struct server *server);
 bool server_may_lose_case(struct server *server);
 /* It was worth it. */
 void server_loses_case(struct server *server);
+
+/* Is it worth asking with EDNS?  Not for a while when several questions in a row were answered only
+ * without: each costs a round trip more. */
+bool server_takes_edns(const struct server *server, uint64_t now_ms);
+/* A good answer has come: to a question with EDNS, or without because it had refused that. */
+void server_answered(struct server *server, bool edns, uint64_t now_ms);
 
 /* Does it close connections that have more than a question?  After several in a row, for a while:
  * one that is started anew closes them too, and one slow name must not delay all others long. */

@@ -29,6 +29,7 @@ enum {
 	DNS_HOLDS_MAX = 512,            /* of these, waiting for the kernel (dns-strict) */
 	DNS_BUFS = 128,                 /* datagrams received in a turn, a worker */
 	DNS_LEARN_MS = 2000,            /* time to open an answer's addresses */
+	DNS_ANEW_MS = 4000,             /* from its beginning on a question is not judged anew */
 	DNS_NOTED = 4096,               /* a power of two */
 	DNS_GRACE_S = 600,              /* they stay open for so long after the TTL, as `recent` */
 };
@@ -87,7 +88,7 @@ struct dns_ask {
 	bool by_address;                /* its name is not listed: only listed addresses */
 	bool other_family;              /* by_address: looking at the family not asked for */
 	union addr client;
-	const char *rule;               /* only until the end of the turn */
+	const char *rule;               /* of the policy: NULL while it waits */
 	struct dns_query query;
 };
 
@@ -126,8 +127,13 @@ void dns_ask(struct dns *dns, const struct dns_ask *from, const uint8_t *data, s
 /* The owner of what it came through. */
 struct owner *dns_ask_owner(const struct dns_ask *ask);
 struct loop *dns_ask_loop(const struct dns_ask *ask);
-/* It is answered later, and then freed. */
+/* It is answered later, and then freed.  The policy of this turn is not that of a later one: what
+ * it said is forgotten. */
 void dns_ask_waits(struct dns_ask *ask);
+/* Sets ask->rule by the policy now in force: at first, and whenever a wait is over. */
+bool dns_ask_listed(struct dns_ask *ask);
+/* What was to be opened by a policy of before is judged by the one now in force. */
+void dns_ask_again(struct dns_ask *ask);
 void dns_ask_free(struct dns_ask *ask);
 /* What waits there is forgotten: its owner is closing and its requests are over. */
 void dns_asks_drop(struct dns_ask *first);
@@ -146,6 +152,8 @@ void dns_answer_refused(struct dns_ask *ask, struct dns_outcome *outcome);
 /* error: extended, DNS_ERROR_*. */
 void dns_answer_servfail(struct dns_ask *ask, uint16_t error, const char *text,
 			 struct dns_outcome *outcome);
+/* There is none. */
+void dns_answer_no_name(struct dns_ask *ask, struct dns_outcome *outcome);
 /* No such type: of an unlisted name with listed addresses, or all were left out. */
 void dns_answer_nothing(struct dns_ask *ask, const char *text, struct dns_outcome *outcome);
 void dns_answer_records(struct dns_ask *ask, const struct dns_records *records,

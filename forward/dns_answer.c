@@ -71,6 +71,13 @@ void dns_answer_servfail(struct dns_ask *ask, uint16_t error, const char *text,
 						   .text = str_of(text) }, outcome);
 }
 
+void dns_answer_no_name(struct dns_ask *ask, struct dns_outcome *outcome)
+{
+	answer_refusal(ask, &(struct dns_refusal){ .rcode = DNS_RCODE_NXDOMAIN,
+						   .error = DNS_ERROR_NONE, .has_soa = true,
+						   .ttl_s = BLOCKED_TTL_S }, outcome);
+}
+
 /* It exists, but not so: of an unlisted name with listed addresses, or all were left out. */
 void dns_answer_nothing(struct dns_ask *ask, const char *text, struct dns_outcome *outcome)
 {

@@ -30,6 +30,7 @@ void dns_ask_waits(struct dns_ask *ask)
 {
 	struct dns_ask **first = ask->udp ? dns_udp_asks(ask->udp) : dns_tcp_asks(ask->conn);
 
+	ask->rule = NULL;
 	if (ask->link)
 		return;
 	ask->next = *first;
@@ -37,6 +38,12 @@ void dns_ask_waits(struct dns_ask *ask)
 	if (ask->next)
 		ask->next->link = &ask->next;
 	*first = ask;
+}
+
+bool dns_ask_listed(struct dns_ask *ask)
+{
+	ask->rule = policy_match_name(policy_current(), dns_query_name(&ask->query));
+	return ask->rule;
 }
 
 void dns_ask_free(struct dns_ask *ask)
@@ -166,6 +173,7 @@ static bool finish(struct dns_ask *ask, const struct records *records)
 	if (outcome.left_out > 0 && answer->count == 0) {
 		outcome.kind = EVENT_DNS_BLOCKED;
 		outcome.reason = CLOSE_BAD_ADDRESS;
+		outcome.answer = records->block;        /* what to list, if it is wanted */
 		dns_answer_nothing(ask, "private or special addresses only", &outcome);
 		return false;
 	}
@@ -179,10 +187,26 @@ static void on_records(struct records_lookup *lookup, const struct records *reco
 {
 	struct dns_ask *ask = container_of(lookup, struct dns_ask, lookup);
 
-	/* The policy may have changed while we waited. */
-	ask->rule = policy_match_name(policy_current(), dns_query_name(&ask->query));
+	/* The policy may have changed while we waited.  What was not listed is asked by address to
+	 * the end. */
+	if (!ask->by_address)
+		(void)dns_ask_listed(ask);
 	if (!finish(ask, records))
 		dns_ask_free(ask);
+}
+
+void dns_ask_again(struct dns_ask *ask)
+{
+	const struct records *records;
+
+	pool_give(&ask->dns->holds, ask->hold);
+	ask->hold = NULL;
+	records = records_lookup(ask->dns->filter->resolver, dns_query_name(&ask->query),
+				 ask->query.type, &ask->lookup, on_records);
+	if (records)
+		on_records(&ask->lookup, records);
+	else
+		dns_ask_waits(ask);
 }
 
 /* The part of a name that one wildcard, or one owner, stands for: as many labels as the entry has,
@@ -242,6 +266,21 @@ static bool is_young(const struct records *records, uint64_t now_ms)
 	       (records->fresh_until_ms - records->learned_ms) * REFRESH_PERCENT;
 }
 
+/* A question of ours has come back: Docker's resolver sends on what it does not know, from this
+ * namespace.  A name without a dot is a container then that does not run, or none; with a dot it is
+ * a loop, and nobody else will answer. */
+static void answer_our_own(struct dns_ask *ask)
+{
+	struct str name = dns_query_name(&ask->query);
+	struct dns_outcome outcome = { .kind = EVENT_DNS_OWN };
+
+	outcome.silent = !memchr(name.at, '.', name.len);
+	if (outcome.silent)
+		dns_answer_no_name(ask, &outcome);
+	else
+		dns_answer_refused(ask, &outcome);
+}
+
 /* True: the ask still waits. */
 static bool look_up(struct dns_ask *ask)
 {
@@ -254,7 +293,7 @@ static bool look_up(struct dns_ask *ask)
 		type = DNS_TYPE_A;
 	records = records_peek(resolver, name, type);
 	if (!records && records_are_asked_by(&ask->query)) {
-		dns_answer_refused(ask, &(struct dns_outcome){ .kind = EVENT_DNS_OWN });
+		answer_our_own(ask);
 		return false;
 	}
 	if (!records && tunnels(ask)) {

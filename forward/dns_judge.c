@@ -79,8 +79,7 @@ enum dns_says dns_judge(struct dns_ask *ask, struct dns_outcome *outcome)
 	bad = settings->hardening ? smells_of_a_tunnel(query) : CLOSE_DONE;
 	if (bad != CLOSE_DONE)
 		return refuse(outcome, EVENT_DNS_HARDENING, bad);
-	ask->rule = policy_match_name(policy, dns_query_name(query));
-	if (!ask->rule) {
+	if (!dns_ask_listed(ask)) {
 		ask->by_address = settings->unlisted == DNS_UNLISTED_BY_ADDRESS && policy &&
 				  policy->ip_count > 0 && gives_addresses(query->type);
 		return ask->by_address ? DNS_SAYS_ASK : DNS_SAYS_BLOCKED;
@@ -165,6 +164,20 @@ static size_t txt_bytes(const struct dns_records *block)
 	return bytes;
 }
 
+static bool harden(enum close_reason reason, struct dns_outcome *outcome)
+{
+	outcome->kind = EVENT_DNS_HARDENING;
+	outcome->reason = reason;
+	return false;
+}
+
+/* Any address of a name is as good as the others, so a few of very many will do; a part of its mail
+ * servers or of its text is another answer than was given (RFC 2181 5.2, 9). */
+static bool is_cut(const struct dns_records *block)
+{
+	return block->left_out > 0 && !gives_addresses(block->type);
+}
+
 bool dns_judge_answer(struct dns_ask *ask, const struct records *records,
 		      const struct dns_records **answer, struct dns_outcome *outcome)
 {
@@ -173,11 +186,10 @@ bool dns_judge_answer(struct dns_ask *ask, const struct records *records,
 	struct dns_records *vetted = &ask->dns->vetted;
 
 	if (ask->dns->settings->hardening && block->type == DNS_TYPE_TXT &&
-	    txt_bytes(block) > TXT_MAX) {
-		outcome->kind = EVENT_DNS_HARDENING;
-		outcome->reason = CLOSE_TXT_TOO_LARGE;
-		return false;
-	}
+	    txt_bytes(block) > TXT_MAX)
+		return harden(CLOSE_TXT_TOO_LARGE, outcome);
+	if (is_cut(block))              /* whatever DNS_HARDENING says */
+		return harden(CLOSE_RESPONSE_TOO_LARGE, outcome);
 	*answer = block;
 	if (all_may_be_told(&judging, records))
 		return true;

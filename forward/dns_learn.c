@@ -4,23 +4,39 @@
 
 #include "forward/dns.h"
 
+/* The name was taken off the list meanwhile: it is answered as one that was never on it. */
+static bool is_still_listed(struct dns_ask *ask)
+{
+	struct dns_outcome outcome = { .kind = EVENT_DNS_BLOCKED, .reason = CLOSE_NOT_ALLOWLISTED };
+
+	if (dns_ask_listed(ask))
+		return true;
+	dns_answer_blocked(ask, &outcome);
+	return false;
+}
+
 static void on_learned(struct learn *learn, int result)
 {
 	struct dns_hold *hold = container_of(learn, struct dns_hold, learn);
 	struct dns_ask *ask = hold->ask;
 	struct loop *loop = dns_ask_loop(ask);
-	struct dns_outcome outcome = { .error = -result, .left_out = hold->left_out,
-				       .upstream = hold->upstream };
+	bool outdated = result == LEARN_OUTDATED;
+	struct dns_outcome outcome = { .error = outdated ? ESTALE : -result,
+				       .left_out = hold->left_out, .upstream = hold->upstream };
 
 	if (timer_armed(&hold->timer)) {
 		timer_cancel(&loop->timers, &hold->timer);
 		owner_release(dns_ask_owner(ask));
 	}
+	if (outdated && !hold->late && loop->now_us < ask->begun_us + DNS_ANEW_MS * 1000)
+		return dns_ask_again(ask);
 	hold->age.age_s += (uint32_t)((loop->now_ms - hold->held_ms) / 1000);
-	if (!hold->late && result == 0) {
+	if (hold->late || !is_still_listed(ask)) {
+		/* answered */
+	} else if (result == 0) {
 		metric_add(&ask->dns->inlet.metrics->dns_learned, 1);
 		dns_answer_records(ask, &hold->answer, hold->age, &outcome);
-	} else if (!hold->late) {
+	} else {
 		outcome.kind = EVENT_DNS_LEARN;
 		outcome.reason = CLOSE_NOT_LEARNED;
 		dns_answer_servfail(ask, DNS_ERROR_OTHER, "address not opened", &outcome);
@@ -39,7 +55,9 @@ static void on_hold_timer(struct timer *timer)
 
 	if (!owner->closing) {
 		hold->late = true;
-		dns_answer_servfail(ask, DNS_ERROR_OTHER, "address not opened in time", &outcome);
+		if (is_still_listed(ask))
+			dns_answer_servfail(ask, DNS_ERROR_OTHER, "address not opened in time",
+					    &outcome);
 	}
 	owner_release(owner);
 }

@@ -175,7 +175,7 @@ static struct learn *without_outdated(const struct running *running, struct lear
 		list = learn->next;
 		learn->next = NULL;
 		if (is_outdated(running, learn)) {
-			learn_complete(learn, -ESTALE);
+			learn_complete(learn, LEARN_OUTDATED);
 			continue;
 		}
 		*end = learn;
@@ -274,6 +274,8 @@ void filter_names_finish(struct running *running)
 static void tell_listeners(const struct running *running)
 {
 	const struct options *options = &running->options;
+	char upstreams[1024];           /* 8 servers */
+	bool past_docker = resolver_servers(upstreams, sizeof(upstreams));
 
 	if (running->rules.mode == NFT_HTTPS) {
 		log_info("https.filter_listen", log_uint("port", options->https_port));
@@ -282,8 +284,10 @@ static void tell_listeners(const struct running *running)
 	if (running->rules.dns_port != 0)
 		log_info("dns.listen", log_uint("tcp", options->dns_port),
 			 log_uint("udp", options->dns_port),
-			 log_str("upstreams", options->dns_upstreams[0] ? options->dns_upstreams :
-									  options->resolv_conf));
+			 log_str("upstreams", upstreams),
+			 past_docker ? log_str("note", "127.0.0.11 is asked for names without a "
+				"dot; others go to the servers that Docker notes in resolv.conf") :
+				(struct log_field){ .type = LOG_END });
 }
 
 void filter_names_tell(const struct running *running)

@@ -95,24 +95,23 @@ static bool same_ports(const struct policy *a, const struct policy *b)
 	return true;
 }
 
-static void tell_applied(const struct running *running, const struct policy *old,
-			 const struct policy *new)
+static void tell_applied(const struct running *running, const struct policy *new,
+			 const char *changes)
 {
-	char changes[512], hash[17];
+	char hash[17];
 
 	hash_text(new, hash);
 	log_info("policy.reloaded", log_str("hash", hash),
 		 log_uint("domain_count", new->domain_count), log_uint("ip_count", new->ip_count),
 		 log_uint("deny_domain_count", 0), log_uint("deny_ip_count", 0));
 	log_info("policy.applied", log_str("mode", filter_mode_text(running)),
-		 log_uint("filter_count", new->domain_count),
-		 log_str("changes", policy_diff(old, new, changes, sizeof(changes))));
+		 log_uint("filter_count", new->domain_count), log_str("changes", changes));
 }
 
 static int apply(struct running *running, struct policy *policy)
 {
 	const struct policy *old = policy_current();
-	char text[300];
+	char text[300], changes[512];
 	int err = 0;
 
 	err = rules_for_policy(running, policy);
@@ -130,11 +129,12 @@ static int apply(struct running *running, struct policy *policy)
 		running->reload.failed_hash = 0;
 		policy_source_keep(&running->reload.source);
 	}
-	policy_set_current(policy);
+	(void)policy_diff(old, policy, changes, sizeof(changes));
+	policy_set_current(policy);             /* from here on anybody may free the old one */
 	/* After that, so that no answer under the old one opens an address again. */
 	if (filter_names_forget(running, policy))
 		(void)filter_rules_install(running);
-	tell_applied(running, old, policy);     /* old is freed at a later quiet point */
+	tell_applied(running, policy, changes);
 	filter_names_check_policy(running, policy);
 	for (unsigned i = 0; i < running->workers.count; i++)
 		filter_recheck_post(&running->rechecks[i]);

@@ -107,6 +107,19 @@ def test_ports_that_several_entries_give_a_name_are_joined(net, dns):
     assert net.internet.arrived(ORIGIN, protocol="udp") == 0
 
 
+def test_many_ports_of_several_entries_are_all_open(net, dns):
+    """More than one entry may have; and they stay open over a reload that leaves them."""
+    ports = range(1000, 1031, 2), range(3000, 3010, 2)
+    names = [f"allowed.test:{port}" for port in ports[0]] + [f"*.test:{port}" for port in ports[1]]
+    net.start(domains=names, env=STRICT)
+    assert dns.ask("allowed.test").addrs == [ORIGIN]
+    for number in range(2):
+        for port in 1000, 1030, 3000, 3008:
+            assert net.client.tcp(ORIGIN, port) == "OK", port
+        assert net.client.tcp(ORIGIN, 3010) in CLOSED
+        net.reload(domains=[f"other{number}.test", *names])
+
+
 @pytest.mark.parametrize("mode", ["https", "dns-strict"])
 def test_answers_that_rotate_never_stop_a_client_that_keeps_its_address(net, dns, mode):
     """Every question another address with a TTL of a second; the client uses any it ever got."""

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dnsstub import Answer, DnsClient, frame, question, receive, receive_exactly
-from fakedns import name_bytes, record
+from fakedns import name_bytes, record, reply
 from internet import ATTACKER, ORIGIN, ORIGIN6, RESOLVER
 from ringfence import until
 
@@ -124,6 +124,44 @@ def test_much_txt_is_no_answer_and_without_hardening_it_is(net, dns):
     net.ringfence.stop()
     net.start(domains=["much.test"], env={"DNS_HARDENING": "false"})
     assert dns.ask("much.test", "TXT", tcp=True).rcode == "NOERROR"
+
+
+def test_a_server_that_refuses_edns_is_soon_asked_without(net, dns):
+    """One that is older than it: else each name would cost two round trips for ever."""
+    asked_with = []
+
+    def raw(wire):
+        asked_with.append(wire[11] == 1)
+        return reply(wire, rcode="FORMERR") if asked_with[-1] else reply(wire, ORIGIN)
+
+    net.internet.dns.set("*.test", raw=raw)
+    net.start(domains=["*.test"])
+    for number in range(10):
+        assert dns.ask(f"e{number}.test").addrs == [ORIGIN]
+    assert asked_with == [True, False] * 3 + [False] * 7
+
+
+@pytest.mark.parametrize("hardening", ["true", "false"])
+def test_records_that_do_not_all_fit_are_no_answer(net, dns, hardening):
+    """Other than addresses: a part of them is another answer than was given."""
+    def mail(count, size):
+        def raw(wire):
+            return reply(wire, *(record(b"\xc0\x0c", 15, 60, b"\0\1" + name_bytes(
+                f"m{number}." + "x" * size + ".test")) for number in range(count)))
+        return raw
+
+    for name, count, size in ("few", 64, 4), ("many", 65, 4), ("large", 63, 60):
+        net.internet.dns.set(f"{name}.test", raw=mail(count, size))
+    net.internet.dns.set("addresses.test", *(f"203.0.114.{number}" for number in range(100)))
+    net.start(domains=["*.test"], env={"DNS_HARDENING": hardening})
+    assert len(dns.ask("few.test", "MX", tcp=True).answers) == 64
+    for name in "many.test", "large.test":
+        for tcp in False, True:
+            answer = dns.ask(name, "MX", tcp=tcp)
+            assert answer.rcode == "SERVFAIL" and not answer.answers
+        event = net.ringfence.wait_event("dns.hardening", qname=name)
+        assert event["reason"] == "response-too-large"
+    assert len(dns.ask("addresses.test", tcp=True).addrs) == 64
 
 
 def test_types_that_nobody_needs_are_refused(net, dns):
@@ -249,14 +287,21 @@ def test_private_and_special_addresses_are_left_out(net, dns):
     net.internet.dns.set("inside.test", "10.0.0.5", "fd00::5")
     net.internet.dns.set("db", "10.0.0.9")
     net.internet.dns.set("listed.test", "10.1.2.3", "10.0.0.5")
-    net.start(domains=["mixed.test", "inside.test", "db", "listed.test"], ips=["10.1.0.0/16"],
-              env=PRIVATE)
+    net.internet.dns.set("never.test", "127.0.0.1", "169.254.169.254")
+    net.start(domains=["mixed.test", "inside.test", "db", "listed.test", "never.test"],
+              ips=["10.1.0.0/16"], env=PRIVATE)
     assert dns.ask("mixed.test").addrs == ["8.8.4.4"]
     assert "3 not told" in net.ringfence.wait_event("dns.allowed", qname="mixed.test")["detail"]
     for kind in "A", "AAAA":
         nothing = dns.ask("inside.test", kind)
         assert nothing.rcode == "NOERROR" and not nothing.answers and nothing.error == 17
-    assert net.ringfence.wait_event("dns.blocked", qname="inside.test")["reason"] == "bad-address"
+    for number, addr in enumerate(("10.0.0.5", "fd00::5"), 1):
+        blocked = net.ringfence.wait_event("dns.blocked", count=number, qname="inside.test")
+        assert blocked["reason"] == "bad-address" and blocked["answers"] == addr
+        assert blocked["to_allow"] == f"ips: {addr}"
+    assert dns.ask("never.test").addrs == []
+    blocked = net.ringfence.wait_event("dns.blocked", qname="never.test")
+    assert blocked["answers"] == "127.0.0.1,169.254.169.254" and "to_allow" not in blocked
     assert dns.ask("db").addrs == ["10.0.0.9"]
     assert dns.ask("listed.test").addrs == ["10.1.2.3"]
 

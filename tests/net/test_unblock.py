@@ -6,10 +6,13 @@ import stat
 import pytest
 
 from collector import KEY, SHIP, Collector, answer
+from dnsflood import Flood
 from internet import ATTACKER, ORIGIN
 from netns import command
 from ringfence import binary
+from world import policy_text
 
+UNBLOCKS = 8
 POLICY = """\
 # Our policy.
 allowlist:
@@ -402,3 +405,16 @@ def test_the_fleet_sees_how_we_are_and_what_is_used(net, ours):
     assert ours.syncs[-1]["counters"]["conns_allowed"] == 1
     ours.ask("evil.test")
     assert not ours.acks
+
+
+def test_workers_that_are_busy_with_names_leave_the_acknowledgement_to_others(net, ours):
+    """They have descriptors of their own: the log's and the shipper's are other things there."""
+    flood = Flood(net)
+    start(net, ours, policy_text(["*.wild.test"]), WORKERS=2, DNS_HARDENING="false",
+          LOG_FILE="/dev/stdout", LOG_LEVEL="INFO")
+    with flood:
+        for number in range(UNBLOCKS):
+            fact = ours.unblock(f"n{number}.example", id=f"n{number}")
+            assert fact["status"] == "applied"
+    for number in range(UNBLOCKS):
+        net.ringfence.wait_event("remote_unblock.applied", id=f"n{number}")

@@ -280,6 +280,19 @@ static void a_question_that_is_blocked_says_so_in_the_seeds_words(void **state)
 	assert_null(strstr(text, "to_allow"));
 }
 
+static void a_private_answer_says_which_address_to_add(void **state)
+{
+	(void)state;
+	event.kind = EVENT_DNS_BLOCKED;
+	event.reason = CLOSE_BAD_ADDRESS;
+	set_name("nas.example");
+	event.answers[event.answer_count++] = addr_of("169.254.169.254:1");
+	assert_null(strstr(line(), "to_allow"));        /* it would not help */
+	event.answers[event.answer_count++] = addr_of("10.9.9.9:1");
+	assert_non_null(strstr(line(), "answers=169.254.169.254,10.9.9.9"));
+	assert_non_null(strstr(text, "to_allow=\"ips: 10.9.9.9\"\n"));
+}
+
 static void a_port_that_is_not_listed_says_what_to_add(void **state)
 {
 	(void)state;
@@ -395,6 +408,7 @@ int main(void)
 		test(a_closed_connection_tells_its_bytes_and_why),
 		test(a_question_that_is_answered_has_the_seeds_fields_and_what_came_of_it),
 		test(a_question_that_is_blocked_says_so_in_the_seeds_words),
+		test(a_private_answer_says_which_address_to_add),
 		test(a_port_that_is_not_listed_says_what_to_add),
 		test(every_kind_makes_one_line),
 		test(decisions_are_blocks_and_what_a_name_allowed),

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/quiet.h"
 #include "tests/unit/loop_thing.h"
 
 static void on_recv(struct op *op, int res, uint32_t flags)
@@ -229,6 +230,21 @@ static void a_timer_wakes_a_loop_with_nothing_else_to_do(void **state)
 	loop.stop = false;
 }
 
+static void a_loop_that_cannot_be_a_reader_does_not_start(void **state)
+{
+	struct loop another;
+	int ids[QUIET_READERS_MAX], count = 0;
+
+	(void)state;
+	while ((ids[count] = quiet_register()) >= 0)
+		count++;
+	assert_int_equal(loop_init(&another, 16, 8, wake_fd), -ENOSPC);
+	while (count > 0)
+		quiet_unregister(ids[--count]);
+	assert_int_equal(loop_init(&another, 16, 8, wake_fd), 0);
+	loop_finish(&another);
+}
+
 #define loop_test(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -244,6 +260,7 @@ int main(void)
 		loop_test(posts_of_another_thread_run_once_each_in_order),
 		loop_test(buffers_grow_when_all_are_lent_and_stop_at_the_limit),
 		loop_test(a_timer_wakes_a_loop_with_nothing_else_to_do),
+		loop_test(a_loop_that_cannot_be_a_reader_does_not_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,109 +102,6 @@ static void a_quoted_null_is_a_name_and_windows_line_ends_are_fine(void **state)
 	policy_free(policy);
 }
 
-static void a_name_opens_every_port_or_those_it_names(void **state)
-{
-	struct policy *policy = parse("allowlist:\n  domains:\n"
-				      "    - all.example\n"
-				      "    - git.example:22\n"
-				      "    - 'udp/*.voip.example:10000-20000'\n"
-				      "    - sip.voip.example:UDP/5060\n"
-				      "    - tcp/tcp.example\n"
-				      "    - twice.example:443\n"
-				      "    - twice.example:80\n"
-				      "    - twice.example:81-90\n"
-				      "    - open.example:443\n"
-				      "    - open.example\n"
-				      "    - open.example:udp/53\n");
-	static const struct {
-		const char *name;
-		uint8_t protocol;
-		uint16_t port;
-		bool opens;
-	} all[] = {
-		{ "all.example", IPPROTO_TCP, 1, true },
-		{ "all.example", IPPROTO_UDP, 65535, true },
-		{ "git.example", IPPROTO_TCP, 22, true },
-		{ "git.example", IPPROTO_UDP, 22, false },
-		{ "git.example", IPPROTO_TCP, 23, false },
-		{ "a.git.example", IPPROTO_TCP, 22, false },
-		{ "a.voip.example", IPPROTO_UDP, 10000, true },
-		{ "a.voip.example", IPPROTO_UDP, 20001, false },
-		{ "a.voip.example", IPPROTO_TCP, 10000, false },
-		{ "sip.voip.example", IPPROTO_UDP, 5060, true },
-		{ "sip.voip.example", IPPROTO_UDP, 10001, true },
-		{ "tcp.example", IPPROTO_TCP, 9, true },
-		{ "tcp.example", IPPROTO_UDP, 9, false },
-		{ "twice.example", IPPROTO_TCP, 90, true },
-		{ "twice.example", IPPROTO_TCP, 443, true },
-		{ "twice.example", IPPROTO_TCP, 91, false },
-		{ "open.example", IPPROTO_TCP, 9, true },
-		{ "other.example", IPPROTO_TCP, 443, false },
-	};
-	struct policy_opens opens;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if ((policy_match_port(policy, str_of(all[i].name), all[i].protocol,
-				       all[i].port) != NULL) != all[i].opens)
-			fail_msg("%s %u %u", all[i].name, all[i].protocol, all[i].port);
-	assert_non_null(policy_match_name(policy, STR("git.example")));
-	assert_true(policy_opens(policy, STR("all.example"), &opens) && opens.all);
-	assert_true(policy_opens(policy, STR("open.example"), &opens) && opens.all);
-	assert_false(policy_opens(policy, STR("other.example"), &opens));
-	assert_true(policy_opens(policy, STR("twice.example"), &opens) && !opens.all);
-	assert_int_equal(opens.count, 2);       /* 80-90 have become one */
-	assert_int_equal(opens.ports[0].first, 80);
-	assert_int_equal(opens.ports[0].last, 90);
-	assert_true(policy_opens(policy, STR("sip.voip.example"), &opens) && opens.count == 2);
-	policy_free(policy);
-}
-
-static void an_entry_as_written_gives_its_name_and_its_ports(void **state)
-{
-	static const struct {
-		const char *entry, *pattern;
-		struct policy_port port;
-	} good[] = {
-		{ "Example.COM", "example.com", { 0, 1, UINT16_MAX } },
-		{ "name.example:22", "name.example", { IPPROTO_TCP, 22, 22 } },
-		{ "udp/name.example:53", "name.example", { IPPROTO_UDP, 53, 53 } },
-		{ "*.name.example:udp/100-200", "*.name.example", { IPPROTO_UDP, 100, 200 } },
-		{ "tcp/*", "*", { IPPROTO_TCP, 1, UINT16_MAX } },
-	};
-	static const char *const bad[] = { "name.example:0", "a.*.example", "https://a.example" };
-	struct policy_port port;
-	char pattern[256];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-		assert_true(policy_entry_read(good[i].entry, pattern, &port));
-		assert_string_equal(pattern, good[i].pattern);
-		assert_int_equal(port.protocol, good[i].port.protocol);
-		assert_int_equal(port.first, good[i].port.first);
-		assert_int_equal(port.last, good[i].port.last);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_false(policy_entry_read(bad[i], pattern, &port));
-}
-
-static void more_ports_than_a_name_can_have_are_an_error(void **state)
-{
-	struct policy *policy;
-	struct policy_error error;
-	char text[1024] = "";
-
-	(void)state;
-	for (unsigned i = 0; i < POLICY_PORTS_MAX; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "a.example:%u,",
-			 2 * i + 1);
-	assert_int_equal(policy_from_lists(NULL, text, &policy, &error), 0);
-	policy_free(policy);
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), "a.example:99");
-	assert_int_equal(policy_from_lists(NULL, text, &policy, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "more than 16 ports"));
-}
-
 /* The text, where the mistake is, and a part of what must be said about it. */
 static const struct bad {
 	const char *text;
@@ -451,9 +348,6 @@ int main(void)
 		cmocka_unit_test(the_entries_of_a_file_are_let_through),
 		cmocka_unit_test(empty_files_and_sections_are_an_empty_policy),
 		cmocka_unit_test(a_quoted_null_is_a_name_and_windows_line_ends_are_fine),
-		cmocka_unit_test(a_name_opens_every_port_or_those_it_names),
-		cmocka_unit_test(an_entry_as_written_gives_its_name_and_its_ports),
-		cmocka_unit_test(more_ports_than_a_name_can_have_are_an_error),
 		cmocka_unit_test(a_mistake_is_named_with_its_place_and_the_way_out),
 		cmocka_unit_test(every_prefix_and_every_changed_byte_is_parsed_or_refused),
 		cmocka_unit_test(ranges_are_merged_and_both_their_ends_are_in),

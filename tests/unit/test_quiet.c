@@ -56,6 +56,32 @@ static void without_readers_things_are_freed_at_the_next_reclaim(void **state)
 	assert_int_equal(freed, 2);
 }
 
+static void what_is_not_light_is_left_to_the_control_thread(void **state)
+{
+	struct thing *thing = calloc(1, sizeof(*thing));
+
+	(void)state;
+	assert_non_null(thing);
+	throw_away_a_thing();
+	quiet_free_light(&thing->item, count_freed);
+	throw_away_a_thing();
+	quiet_reclaim_light();
+	assert_int_equal(freed, 1);
+	quiet_reclaim();
+	assert_int_equal(freed, 3);
+}
+
+static void what_is_light_is_freed_with_the_rest_too(void **state)
+{
+	struct thing *thing = calloc(1, sizeof(*thing));
+
+	(void)state;
+	assert_non_null(thing);
+	quiet_free_light(&thing->item, count_freed);
+	quiet_reclaim();
+	assert_int_equal(freed, 1);
+}
+
 static void a_thing_waits_for_every_online_reader_to_pass(void **state)
 {
 	int a = quiet_register(), b = quiet_register();
@@ -221,6 +247,8 @@ int main(void)
 		cmocka_unit_test_setup(a_pass_frees_what_was_before_it_and_nothing_after, start),
 		cmocka_unit_test_setup(a_sleeping_or_gone_reader_holds_nothing, start),
 		cmocka_unit_test_setup(a_thing_may_be_handed_on_while_it_is_freed, start),
+		cmocka_unit_test_setup(what_is_not_light_is_left_to_the_control_thread, start),
+		cmocka_unit_test_setup(what_is_light_is_freed_with_the_rest_too, start),
 		cmocka_unit_test_setup(there_are_only_so_many_readers_and_ids_come_back, start),
 		cmocka_unit_test(a_policy_in_use_is_never_freed_too_early),
 	};

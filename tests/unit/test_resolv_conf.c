@@ -235,6 +235,38 @@ static void a_list_replaces_the_file_for_dotted_names(void **state)
 	close(fd);
 }
 
+static void a_list_with_dockers_resolver_means_those_that_it_asks(void **state)
+{
+	int fd, bare_fd;
+	const char *path = file_of("nameserver 127.0.0.11\n# ExtServers: [8.8.8.8 9.9.9.9]\n", &fd);
+	struct upstream_sets sets;
+	char error[UPSTREAMS_ERROR_MAX];
+
+	(void)state;
+	assert_int_equal(upstreams_load("127.0.0.11:53", path, &sets, error), 0);
+	assert_string_equal(text_of(&sets.dotted), "8.8.8.8:53 9.9.9.9:53");
+	assert_string_equal(text_of(&sets.dotless), "127.0.0.11:53");
+	assert_true(sets.past_docker);
+	assert_int_equal(upstreams_load("1.1.1.1:53,127.0.0.11:53,9.9.9.9:53", path, &sets, error),
+			 0);
+	assert_string_equal(text_of(&sets.dotted), "1.1.1.1:53 8.8.8.8:53 9.9.9.9:53");
+	/* On another port somebody else listens. */
+	assert_int_equal(upstreams_load("127.0.0.11:5300", path, &sets, error), 0);
+	assert_string_equal(text_of(&sets.dotted), "127.0.0.11:5300");
+	assert_false(sets.past_docker);
+	close(fd);
+	path = file_of("nameserver 127.0.0.11\n# ExtServers: [host(127.0.0.53)]\n", &fd);
+	assert_int_equal(upstreams_load("127.0.0.11:53", path, &sets, error), 0);
+	assert_string_equal(text_of(&sets.dotted), "127.0.0.11:53");
+	assert_false(sets.past_docker);
+	close(fd);
+	path = file_of("nameserver 192.0.2.1\n", &bare_fd);
+	assert_int_equal(upstreams_load("127.0.0.11:53,1.1.1.1:53", path, &sets, error), 0);
+	assert_string_equal(text_of(&sets.dotted), "127.0.0.11:53 1.1.1.1:53");
+	assert_string_equal(text_of(&sets.dotless), "127.0.0.11:53");
+	close(bare_fd);
+}
+
 static void a_file_is_needed_only_without_a_list(void **state)
 {
 	struct upstream_sets sets;
@@ -311,6 +343,7 @@ int main(void)
 		cmocka_unit_test(a_list_too_long_is_an_error),
 		cmocka_unit_test(entries_can_ask_over_tls),
 		cmocka_unit_test(a_list_replaces_the_file_for_dotted_names),
+		cmocka_unit_test(a_list_with_dockers_resolver_means_those_that_it_asks),
 		cmocka_unit_test(a_file_is_needed_only_without_a_list),
 		cmocka_unit_test(the_system_asks_every_server_of_the_file_dockers_too),
 		cmocka_unit_test(the_last_list_of_domains_counts),

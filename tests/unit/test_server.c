@@ -116,6 +116,28 @@ static void a_server_that_closes_early_is_asked_one_by_one_for_a_while(void **st
 	assert_false(server_wants_one_by_one(server, T0 + 60000));
 }
 
+static void a_server_that_refuses_edns_is_asked_without_for_a_while(void **state)
+{
+	struct server *server = &servers.all[0];
+	const uint64_t while_ms = 600000;
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {             /* names whose own servers do */
+		server_answered(server, false, T0);
+		server_answered(server, false, T0);
+		server_answered(server, true, T0);
+	}
+	assert_true(server_takes_edns(server, T0));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(server_takes_edns(server, T0));
+		server_answered(server, false, T0);
+	}
+	assert_false(server_takes_edns(server, T0));
+	server_answered(server, false, T0 + while_ms - 1);      /* its time is not made longer */
+	assert_false(server_takes_edns(server, T0 + while_ms - 1));
+	assert_true(server_takes_edns(server, T0 + while_ms));
+}
+
 #define server_test(name) cmocka_unit_test_setup(name, begin)
 
 int main(void)
@@ -125,6 +147,7 @@ int main(void)
 		server_test(a_server_that_has_answered_others_since_is_not_dead),
 		server_test(a_dead_server_is_probed_now_and_then),
 		server_test(a_server_that_closes_early_is_asked_one_by_one_for_a_while),
+		server_test(a_server_that_refuses_edns_is_asked_without_for_a_while),
 		server_test(case_is_given_up_for_a_server_that_loses_it_and_not_for_forgers),
 	};
 
