@@ -92,6 +92,7 @@ int log_open(enum log_level level, bool json, bool no_color, const char *path,
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);               /* a limit of file sizes costs lines too */
 	tzset();
 	pthread_mutex_lock(&state.lock);
 	close_files();

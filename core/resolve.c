@@ -174,6 +174,7 @@ int resolve_open(struct resolve **out, const struct upstreams *servers, struct s
 	int err;
 
 	assert(name.len > 0 && name.len <= HOSTNAME_MAX);
+	*out = NULL;
 	if (!resolve)
 		return -ENOMEM;
 	resolve->epoll_fd = resolve->timer_fd = -1;

@@ -26,6 +26,8 @@
 
 enum {
 	DNS_ASKS_MAX = 4096,            /* questions being answered, a worker */
+	DNS_MESSAGE_MAX = 2048,         /* a question; a longer datagram is dropped, and one that is
+					 * announced by TCP ends its connection */
 	DNS_HOLDS_MAX = 512,            /* of these, waiting for the kernel (dns-strict) */
 	DNS_BUFS = 128,                 /* datagrams received in a turn, a worker */
 	DNS_LEARN_MS = 2000,            /* time to open an answer's addresses */

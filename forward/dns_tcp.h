@@ -10,7 +10,6 @@ enum {
 	DNS_CONNS_MAX = 256,            /* a worker; then the one quiet for longest goes */
 	DNS_CONN_QUESTIONS_MAX = 128,   /* of one connection, in its life; the seed's too */
 	DNS_CONN_ASKS_MAX = 8,          /* being answered at once */
-	DNS_MESSAGE_MAX = 2048,         /* a question; one that claims more ends the connection */
 	DNS_MESSAGE_MS = 2000,          /* time for a whole message, absolute */
 	DNS_QUIET_MS = 5000,            /* between two, and for an answer to be taken */
 };

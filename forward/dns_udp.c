@@ -80,7 +80,10 @@ static void on_client(struct udp_rx *rx, const struct datagram *datagram)
 	struct dns_ask from = { .udp = udp };
 
 	memcpy(&from.client, datagram->from, addr_len(datagram->from));
-	dns_ask(udp->dns, &from, datagram->data, datagram->len);
+	if (datagram->len <= DNS_MESSAGE_MAX)
+		dns_ask(udp->dns, &from, datagram->data, datagram->len);
+	else
+		count_dropped(udp->dns, 1);
 	bufs_return(&udp->owner.loop->datagrams, datagram->buf);
 }
 

@@ -1,11 +1,12 @@
 /* dns_name.c - names in messages, and their two texts: what was meant, and what may be logged.
- * Every walk ends: a pointer leads before the part that it ends, and 255 bytes are the limit. */
+ * Every walk ends soon: a pointer leads before the part that it ends, 255 bytes are the limit, and
+ * pointers to pointers may not be more than labels. */
 #include "proto/dns_wire.h"
 
 size_t dns_name_read(const struct dns_message *message, size_t *at, uint8_t wire[DNS_NAME_MAX])
 {
 	size_t from = *at, limit = from, used = 0;
-	bool jumped = false;
+	unsigned jumps = 0;             /* at most one for each label */
 
 	while (from < message->len) {
 		const uint8_t *label = message->data + from;
@@ -15,11 +16,10 @@ size_t dns_name_read(const struct dns_message *message, size_t *at, uint8_t wire
 			if (message->len - from < 2)
 				return 0;
 			from = (size_t)(len & ~(size_t)DNS_POINTER) << 8 | label[1];
-			if (from >= limit || from < DNS_HEADER_LEN)
+			if (from >= limit || from < DNS_HEADER_LEN || jumps == DNS_NAME_MAX / 2)
 				return 0;
-			if (!jumped)
+			if (jumps++ == 0)
 				*at = (size_t)(label - message->data) + 2;
-			jumped = true;
 			limit = from;
 			continue;
 		}
@@ -31,7 +31,7 @@ size_t dns_name_read(const struct dns_message *message, size_t *at, uint8_t wire
 		used += 1 + len;
 		from += 1 + len;
 		if (len == 0) {
-			if (!jumped)
+			if (jumps == 0)
 				*at = from;
 			return used;
 		}

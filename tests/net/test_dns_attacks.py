@@ -6,6 +6,7 @@ but the name and the type."""
 import collections
 import contextlib
 import errno
+import signal
 import socket
 import struct
 
@@ -415,6 +416,18 @@ def test_hints_behind_any_number_of_good_ones_are_vetted_too(net, dns, mode):
     if mode == "dns-strict":            # what is told is open, and no more than 64 are
         assert net.learned() == told == set(good[:64])
         assert net.client.tcp(GATEWAY, 22) == "REFUSED"
+
+
+def test_a_datagram_longer_than_any_question_is_dropped(net, dns):
+    start(net, "dns", env={"WORKERS": 1})
+    long = question("allowed.test")[:-11] + b"\0" * 3000
+    with dns.socket() as sock:
+        for _ in range(20):
+            sock.send(long)
+        sock.send(question("allowed.test", number=0x7fff))
+        assert sock.recv(4096)[:2] == b"\x7f\xff"          # the first that comes
+    net.ringfence.signal(signal.SIGUSR1)
+    assert net.ringfence.wait_event("metrics")["dns_dropped"] == 20
 
 
 # D11: over TCP each message is judged by itself

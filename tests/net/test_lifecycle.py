@@ -13,7 +13,7 @@ import pytest
 
 from client import read_response
 from internet import ATTACKER, ORIGIN
-from ringfence import binary
+from ringfence import binary, until
 from world import policy_text
 
 KILLS = RELOADS = 1000
@@ -403,6 +403,20 @@ def test_sighup_reloads_and_opens_the_log_anew(net):
         instance.stop()
         os.unlink(log)
         os.unlink(log + ".1")
+
+
+def test_a_limit_of_file_sizes_costs_lines_and_nothing_else(net):
+    log = os.path.join(net.folder, "ringfence.log")
+    with open(log, "w") as file:
+        file.write("x" * 4096)
+    instance = net.start(domains=["allowed.test"], env={"LOG_FILE": log}, ready=None,
+                         wrapper=["prlimit", "--fsize=4096", "--"])
+    try:
+        until(lambda: net.client.tls("allowed.test") == "OK", "an answer")
+        assert net.client.tls("evil.test") == "RESET"
+    finally:
+        instance.stop()
+        os.unlink(log)
 
 
 def test_sigusr1_logs_the_counters(net):

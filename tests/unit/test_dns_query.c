@@ -225,6 +225,38 @@ static void pointers_and_reserved_labels_are_format_errors(void **state)
 	}
 }
 
+static void put_be16(uint8_t *out, uint16_t value)
+{
+	out[0] = (uint8_t)(value >> 8);
+	out[1] = (uint8_t)value;
+}
+
+/* The name of each of many records would be looked for all the way: quadratic in the length. */
+static void a_long_way_of_pointers_is_a_format_error(void **state)
+{
+	static const size_t jumps[] = { 126, 128 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(jumps); i++) {
+		uint8_t data[512] = { 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 2 };
+		size_t len = 12, at = len;
+
+		memcpy(data + len, "\1a\0\0\1\0\1" "\0\0\20\0\1\0\0\0\0", 16);
+		len += 16;
+		put_be16(data + len, (uint16_t)(2 * jumps[i]));
+		len += 2;
+		for (size_t k = 0; k < jumps[i]; k++) {
+			put_be16(data + len, (uint16_t)(0xc000 | at));
+			at = len;
+			len += 2;
+		}
+		put_be16(data + len, (uint16_t)(0xc000 | at));
+		memcpy(data + len + 2, "\0\20\0\1\0\0\0\0\0\0", 10);
+		assert_int_equal(dns_query_parse(data, len + 12, &query),
+				 i == 0 ? DNS_ASK : DNS_FORMERR);
+	}
+}
+
 static void our_question_carries_nothing_but_name_and_type(void **state)
 {
 	struct dns_question question = { .id = 0xbeef, .type = DNS_TYPE_HTTPS };
@@ -255,6 +287,7 @@ int main(void)
 		cmocka_unit_test(other_operations_classes_and_meta_types_are_refused),
 		cmocka_unit_test(labels_with_other_bytes_are_no_host_name),
 		cmocka_unit_test(pointers_and_reserved_labels_are_format_errors),
+		cmocka_unit_test(a_long_way_of_pointers_is_a_format_error),
 		cmocka_unit_test(our_question_carries_nothing_but_name_and_type),
 	};
 

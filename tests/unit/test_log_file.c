@@ -254,7 +254,7 @@ static void a_line_after_a_torn_one_is_a_line_of_its_own(void **state)
 	struct rlimit old, small = { 6, 0 };
 
 	(void)state;
-	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);               /* as log_open() does */
 	assert_int_equal(log_file_open(&file, path), 0);
 	getrlimit(RLIMIT_FSIZE, &old);
 	small.rlim_max = old.rlim_max;
