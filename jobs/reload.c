@@ -26,7 +26,7 @@ enum {
 	STILL_MS = 200,                 /* a re-check reads no file that changes meanwhile */
 	WRITER_SECONDS = 60,            /* may somebody have the file open and not write */
 	CHANGES_MAX = 8,                /* read in a row, then others have their turn */
-	WATCHED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
+	WATCHED = IN_MASK_ADD | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
 		  IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
 	/* Of the file alone: a log beside it is written all the time. */
 	WATCHED_FILE = WATCHED | IN_MODIFY,
@@ -168,7 +168,8 @@ static bool is_news(struct reload *reload, const struct policy *policy, enum cau
 }
 
 /* Watch again what may have been replaced; the kernel returns the same watch when it was not.
- * Returns whether it is another file. */
+ * IN_MASK_ADD: otherwise the kernel clears the mask of such a watch before it sets it again, and an
+ * event of that moment is lost.  Returns whether it is another file. */
 static bool watch_again(struct reload *reload)
 {
 	char folder[4096];
