@@ -230,6 +230,12 @@ static void print_answers(const struct event *event, char *out, size_t size)
 		snprintf(out + len, size - len, ",+%u", event->answers_more);
 }
 
+static void add_answers(struct event_row *row, const struct event *event)
+{
+	print_answers(event, row->answers, sizeof(row->answers));
+	add_if_any(row, "answers", str_of(row->answers));
+}
+
 static void add_dns(struct event_row *row, const struct event *event)
 {
 	bool answered = event->kind != EVENT_DNS_MALFORMED && event->kind != EVENT_DNS_OWN;
@@ -245,8 +251,7 @@ static void add_dns(struct event_row *row, const struct event *event)
 							 sizeof(row->rcode))));
 		add(row, log_uint("duration_us", event->duration_us));
 	}
-	print_answers(event, row->answers, sizeof(row->answers));
-	add_if_any(row, "answers", str_of(row->answers));
+	add_answers(row, event);
 	add_if_any(row, "upstream", str_of(event->upstream));
 	add_if_any(row, "note", str_of(event->kind == EVENT_DNS_HARDENING ? "dns-hardening" :
 									  event->note));
@@ -299,7 +304,7 @@ static void add_dialled(struct event_row *row, const struct event *event)
 	add(row, log_str("dialled", addr_format(&event->dialled, row->dialled)));
 }
 
-/* One that was left out of an answer, and would not be if it were listed. */
+/* One that was left out of an answer or not dialled, and would not be if it were listed. */
 static const union addr *private_answer(const struct event *event)
 {
 	for (unsigned i = 0; i < event->answer_count; i++)
@@ -316,7 +321,7 @@ static void add_to_allow(struct event_row *row, const struct event *event)
 
 	if (event->kind == EVENT_NFLOG_BLOCKED && known(&event->dst))
 		addr = &event->dst;
-	else if (event->kind == EVENT_DNS_BLOCKED && event->reason == CLOSE_BAD_ADDRESS)
+	else if (is_blocked(event->kind) && event->reason == CLOSE_BAD_ADDRESS)
 		addr = private_answer(event);
 	if (addr) {
 		snprintf(row->to_allow, sizeof(row->to_allow), "ips: %s",
@@ -372,6 +377,8 @@ void event_fields(const struct event *event, struct event_row *row)
 		add_nflog(row, event);
 	if (is_dns(event->kind))
 		add_dns(row, event);
+	else
+		add_answers(row, event);
 	add_cause(row, event);
 	add_closed(row, event);
 	add_dialled(row, event);

@@ -36,7 +36,7 @@ struct event {
 	uint16_t qtype, rcode;          /* DNS: what was asked for, how it was answered */
 	uint64_t duration_us;           /* DNS: until the answer */
 	const char *upstream, *note;    /* DNS: who said so; constants, NULL: nothing to say */
-	uint8_t answer_count;
+	uint8_t answer_count;           /* DNS: what it led to; BAD_ADDRESS: what is not dialled */
 	uint16_t answers_more;          /* there was no room for */
 	union addr answers[EVENT_ANSWERS_MAX];
 	bool redirected;                /* dst is our listener: where the client wanted to go is for
