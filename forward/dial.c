@@ -114,8 +114,7 @@ static void on_answer(struct conn *conn, const struct answer *answer)
 	unsigned count;
 
 	if (answer->count == 0)
-		return refuse(conn, CLOSE_UNRESOLVED,
-			      answer->failed ? "no resolver answered in time" : "no such name");
+		return refuse(conn, CLOSE_UNRESOLVED, answer_why_none(answer));
 	if (!conn_candidates(conn, answer, vet->candidates, &count, &vet->mismatch))
 		return refuse_addresses(conn, answer->addrs, answer->count);
 	vet->candidate_count = (uint8_t)count;
