@@ -259,6 +259,7 @@ static int start(struct running *running)
 		return complain_about(nft_error(running->nft), err, "apply nftables rules failed");
 	log_info("policy.loaded", log_uint("domain_count", policy->domain_count),
 		 log_uint("ip_count", policy->ip_count));
+	policy_tell_empty(policy);
 	log_info("nftables.applied", log_str("table", "inet " NFT_TABLE));
 	return 0;
 }
