@@ -212,7 +212,8 @@ static void dial_next(struct conn *conn, enum close_reason reason, int err)
 		op_connect(&upstream->tx, fd, &addr->sa, addr_len(addr), on_connected);
 		return;
 	}
-	refuse(conn, reason, err < 0 ? strerrordesc_np(-err) : NULL);
+	/* Cancelled by us: the reason says that it was for the time. */
+	refuse(conn, reason, err < 0 && err != -ECANCELED ? strerrordesc_np(-err) : NULL);
 }
 
 void dial_timeout(struct conn *conn)

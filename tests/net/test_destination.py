@@ -305,6 +305,7 @@ def test_when_every_address_is_dead_the_client_is_closed_and_told_why(net, how, 
     assert getattr(net.client, protocol)("allowed.test", to=ORIGIN) == "CLOSED"
     told = net.ringfence.wait_event(event_of(protocol, "dst_conn_dial_error"), reason=reason)
     assert told["destination_ip"] == ORIGIN and told["err"]
+    assert told.get("detail") == {"refuse": "Connection refused", "silence": None}[how]
     for dead in ORIGIN, ORIGIN6:
         assert net.internet.arrived(dead, port=port) >= 1
 
