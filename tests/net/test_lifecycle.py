@@ -427,6 +427,7 @@ def test_a_limit_of_file_sizes_costs_lines_and_nothing_else(net):
     try:
         until(lambda: net.client.tls("allowed.test") == "OK", "an answer")
         assert net.client.tls("evil.test") == "RESET"
+        assert instance.log().count(f"{log}: File too large: lines are lost") == 1     # stderr
     finally:
         instance.stop()
         os.unlink(log)
