@@ -230,6 +230,12 @@ static void print_answers(const struct event *event, char *out, size_t size)
 		snprintf(out + len, size - len, ",+%u", event->answers_more);
 }
 
+static void add_answers(struct event_row *row, const struct event *event)
+{
+	print_answers(event, row->answers, sizeof(row->answers));
+	add_if_any(row, "answers", str_of(row->answers));
+}
+
 static void add_dns(struct event_row *row, const struct event *event)
 {
 	bool answered = event->kind != EVENT_DNS_MALFORMED && event->kind != EVENT_DNS_OWN;
@@ -245,8 +251,7 @@ static void add_dns(struct event_row *row, const struct event *event)
 							 sizeof(row->rcode))));
 		add(row, log_uint("duration_us", event->duration_us));
 	}
-	print_answers(event, row->answers, sizeof(row->answers));
-	add_if_any(row, "answers", str_of(row->answers));
+	add_answers(row, event);
 	add_if_any(row, "upstream", str_of(event->upstream));
 	add_if_any(row, "note", str_of(event->kind == EVENT_DNS_HARDENING ? "dns-hardening" :
 									  event->note));
@@ -299,7 +304,7 @@ static void add_dialled(struct event_row *row, const struct event *event)
 	add(row, log_str("dialled", addr_format(&event->dialled, row->dialled)));
 }
 
-/* One that was left out of an answer, and would not be if it were listed. */
+/* One that was left out of an answer or not dialled, and would not be if it were listed. */
 static const union addr *private_answer(const struct event *event)
 {
 	for (unsigned i = 0; i < event->answer_count; i++)
@@ -308,29 +313,54 @@ static const union addr *private_answer(const struct event *event)
 	return NULL;
 }
 
-/* The line to add to the policy, where one would have helped (decisions.md 25). */
+/* Where it went by address, if an entry for that would have let it through. */
+static const union addr *listable(const union addr *addr)
+{
+	return known(addr) && addr_classify(addr) != ADDR_NEVER ? addr : NULL;
+}
+
+/* The address whose entry would have let it through, NULL: none; literal: room for one. */
+static const union addr *addr_to_allow(const struct event *event, union addr *literal)
+{
+	if (event->kind == EVENT_NFLOG_BLOCKED)
+		return known(&event->dst) ? &event->dst : NULL;
+	if (!is_blocked(event->kind))
+		return NULL;
+	switch (event->reason) {
+	case CLOSE_BAD_ADDRESS:
+		return private_answer(event);
+	case CLOSE_NO_SNI:
+	case CLOSE_NO_HOST:
+	case CLOSE_HELLO_BAD:           /* ssh over port 443: only its address can be judged */
+		return event->name_len == 0 ? listable(&event->dst) : NULL;
+	case CLOSE_NOT_ALLOWLISTED:
+		return !is_dns(event->kind) &&  /* Host: 192.0.2.7 */
+		       addr_parse((struct str){ event->name, event->name_len }, literal) ?
+			       listable(literal) : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* What to add to the policy, and to which list, where it would have helped (decisions.md 25). */
 static void add_to_allow(struct event_row *row, const struct event *event)
 {
 	char name[HOSTNAME_MAX + 1], ip[ADDR_TEXT_MAX];
-	const union addr *addr = NULL;
+	union addr literal;
+	const union addr *addr = addr_to_allow(event, &literal);
 
-	if (event->kind == EVENT_NFLOG_BLOCKED && known(&event->dst))
-		addr = &event->dst;
-	else if (event->kind == EVENT_DNS_BLOCKED && event->reason == CLOSE_BAD_ADDRESS)
-		addr = private_answer(event);
-	if (addr) {
+	if (addr)
 		snprintf(row->to_allow, sizeof(row->to_allow), "ips: %s",
 			 addr_format_ip(addr, ip));
-		add(row, log_str("to_allow", row->to_allow));
-	} else if (is_blocked(event->kind) && event->reason == CLOSE_PORT_NOT_LISTED) {
+	else if (is_blocked(event->kind) && event->reason == CLOSE_PORT_NOT_LISTED)
 		snprintf(row->to_allow, sizeof(row->to_allow), "domains: %.*s:%u",
 			 (int)event->name_len, event->name, addr_port(&event->dst));
-		add(row, log_str("to_allow", row->to_allow));
-	} else if (is_blocked(event->kind) && event->reason == CLOSE_NOT_ALLOWLISTED &&
-		   hostname_normalise((struct str){ event->name, event->name_len }, name) > 0) {
+	else if (is_blocked(event->kind) && event->reason == CLOSE_NOT_ALLOWLISTED &&
+		 hostname_normalise((struct str){ event->name, event->name_len }, name) > 0)
 		snprintf(row->to_allow, sizeof(row->to_allow), "domains: %s", name);
-		add(row, log_str("to_allow", row->to_allow));
-	}
+	else
+		return;
+	add(row, log_str("to_allow", row->to_allow));
 }
 
 bool event_is_decision(enum event_kind kind)
@@ -372,6 +402,8 @@ void event_fields(const struct event *event, struct event_row *row)
 		add_nflog(row, event);
 	if (is_dns(event->kind))
 		add_dns(row, event);
+	else
+		add_answers(row, event);
 	add_cause(row, event);
 	add_closed(row, event);
 	add_dialled(row, event);

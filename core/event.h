@@ -36,7 +36,7 @@ struct event {
 	uint16_t qtype, rcode;          /* DNS: what was asked for, how it was answered */
 	uint64_t duration_us;           /* DNS: until the answer */
 	const char *upstream, *note;    /* DNS: who said so; constants, NULL: nothing to say */
-	uint8_t answer_count;
+	uint8_t answer_count;           /* DNS: what it led to; BAD_ADDRESS: what is not dialled */
 	uint16_t answers_more;          /* there was no room for */
 	union addr answers[EVENT_ANSWERS_MAX];
 	bool redirected;                /* dst is our listener: where the client wanted to go is for
@@ -104,7 +104,7 @@ const struct log_field *event_field(const struct event_row *row, const char *key
 /*
  * Write it as a log line (console and JSON by what log.h was told), with the seed's fields (spec
  * 9.3) and, where they say something, rule=, dialled=, detail=, count= and, last on a block,
- * to_allow=: the line to add to the policy.  Blocks, and what was allowed by name, are decisions
+ * to_allow=: what to add, and to which list.  Blocks, and what was allowed by name, are decisions
  * and go to the decision log too; like the seed's dashboard it does not get every logged packet.
  */
 void event_log(const struct event *event);

@@ -250,6 +250,19 @@ static bool takes_a_line(struct log_file *file)
 	return !file->stalled;
 }
 
+/* A full disk: nobody would know from the file itself.  Once, until lines go out again, and only
+ * where it does not block. */
+static void tell_lost(struct log_file *file, int error)
+{
+	struct pollfd poll_ = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (file->told || !file->named || poll(&poll_, 1, 0) != 1 || !(poll_.revents & POLLOUT))
+		return;
+	file->told = true;
+	dprintf(STDERR_FILENO, "ringfence: %.400s: %s: lines are lost until it can be written\n",
+		file->path, strerror(error));
+}
+
 bool log_file_write(struct log_file *file, char *line, size_t len)
 {
 	ssize_t written;
@@ -272,8 +285,10 @@ bool log_file_write(struct log_file *file, char *line, size_t len)
 		file->torn = (size_t)written < len;
 	}
 	if (written != (ssize_t)len) {
+		tell_lost(file, written < 0 ? errno : ENOSPC);
 		file->lost++;
 		return false;
 	}
+	file->told = false;
 	return true;
 }

@@ -19,6 +19,7 @@ struct log_file {
 	bool named;                     /* a file of ours; false: stdout, which stays open */
 	bool torn;                      /* the last line went out in part */
 	bool stalled;                   /* a pipe that nobody reads: lines are lost */
+	bool told;                      /* on stderr, that lines are lost, since one went out */
 	uint64_t size;                  /* of a regular file; what is not one is never rotated */
 	uint64_t rotate_bytes;          /* 0: never */
 	uint64_t lost;                  /* lines that could not be written, whole or in part */

@@ -29,9 +29,9 @@ const struct option option_table[] = {
 const size_t option_table_len = ARRAY_LEN(option_table);
 
 static const struct not_built {
-	const char *name, *value, *advice;
+	const char *name, *value, *other, *advice;
 } not_built[] = {
-#define NOT_BUILT(name, value, advice) { #name, value, advice },
+#define NOT_BUILT(name, value, other, advice) { #name, value, other, advice },
 #include "core/options.def"
 };
 
@@ -53,15 +53,15 @@ static struct shown show(const char *text)
 	return shown;
 }
 
-static const char *const blanks = " \t\r\n\v\f";
+const char *const option_blanks = " \t\r\n\v\f";
 
 static char *trim(char *text)
 {
 	size_t len;
 
-	text += strspn(text, blanks);
+	text += strspn(text, option_blanks);
 	len = strlen(text);
-	while (len > 0 && strchr(blanks, text[len - 1]))
+	while (len > 0 && strchr(option_blanks, text[len - 1]))
 		len--;
 	if (text[len] != '\0')
 		text[len] = '\0';
@@ -79,9 +79,7 @@ static char *from_environment(const char *name)
 	return *text != '\0' ? text : NULL;
 }
 
-/* Decimal digits only: no sign, no 0x, no blanks. */
-static bool parse_number(const char *text, size_t len, uint64_t min, uint64_t max,
-			 uint64_t *number)
+bool option_number(const char *text, size_t len, uint64_t min, uint64_t max, uint64_t *number)
 {
 	uint64_t value = 0;
 
@@ -107,7 +105,7 @@ static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *
 	text += *text == '+';
 	if (text[0] != '0' || (text[1] != 'x' && text[1] != 'X'))
 		return (text[0] != '0' || text[1] == '\0') &&
-		       parse_number(text, strlen(text), min, max, number);
+		       option_number(text, strlen(text), min, max, number);
 	text += 2;
 	if (*text == '\0' || strspn(text, "0123456789abcdefABCDEF") != strlen(text) ||
 	    strlen(text) > 15)
@@ -176,7 +174,7 @@ static bool store(struct options *options, const struct option *option, const ch
 		return true;
 	case OPTION_BOOL:
 		*(bool *)field = strcasecmp(text, "true") == 0;
-		return true;
+		return *(bool *)field || strcasecmp(text, "false") == 0;
 	case OPTION_GIVEN:
 		*(bool *)field = *text != '\0';
 		return true;
@@ -203,7 +201,7 @@ static bool store(struct options *options, const struct option *option, const ch
 		break;
 	}
 	if (!(option->type == OPTION_AUTO && strcasecmp(text, "auto") == 0) &&
-	    !parse_number(text, strlen(text), option->min, option->max, &number))
+	    !option_number(text, strlen(text), option->min, option->max, &number))
 		return false;
 	if (option->type == OPTION_PORT)
 		*(uint16_t *)field = (uint16_t)number;
@@ -269,7 +267,8 @@ static int set(struct options *options, const struct option *option, const char 
 	if (store(options, option, text))
 		return 0;
 	option_expects(option, expects);
-	if (!strchr(option->programs, '?')) {
+	/* A seed takes any text for true or false: a container that had one still starts. */
+	if (!strchr(option->programs, '?') && option->type != OPTION_BOOL) {
 		snprintf(error, OPTION_ERROR_MAX, "%s: \"%s\" is not %s", spelled, show(text).text,
 			 expects);
 		return -EINVAL;
@@ -279,6 +278,20 @@ static int set(struct options *options, const struct option *option, const char 
 	snprintf(next_warning(options), OPTION_WARNING_MAX, "%s: \"%s\" is not %s: using %s",
 		 spelled, show(text).text, expects, option->def);
 	return 0;
+}
+
+/* Words that g0efilter takes for the other one in silence: LEARNING_MODE=1, ENFORCE=dryrun. */
+static void warn_of_unknown_words(struct options *options)
+{
+	for (size_t i = 0; i < ARRAY_LEN(not_built); i++) {
+		const struct not_built *row = &not_built[i];
+		const char *text = row->other[0] ? from_environment(row->name) : NULL;
+
+		if (text && strcasecmp(text, row->other) != 0 && strcasecmp(text, row->value) != 0)
+			snprintf(next_warning(options), OPTION_WARNING_MAX,
+				 "%s: \"%s\" is not %s: using %s", row->name, show(text).text,
+				 row->other, row->other);
+	}
 }
 
 /* The option that argument names, up to its '=', for this program. */
@@ -390,6 +403,8 @@ int options_parse(struct options *options, char program, int argc, char **argv, 
 	err = read_flags(options, program, argc, argv, lenient, error);
 	if (err < 0)
 		return err;
+	if (program == 'F')
+		warn_of_unknown_words(options);
 	return check_together(options, error);
 }
 
@@ -407,81 +422,4 @@ bool options_not_built(char error[OPTION_ERROR_MAX])
 		}
 	}
 	return false;
-}
-
-/* "80" or "8000-8010", blanks around it cut off. */
-static bool parse_port_range(struct str text, struct port_range *range)
-{
-	const char *dash;
-	uint64_t first, last;
-
-	while (text.len > 0 && strchr(blanks, text.at[0])) {
-		text.at++;
-		text.len--;
-	}
-	while (text.len > 0 && strchr(blanks, text.at[text.len - 1]))
-		text.len--;
-	dash = memchr(text.at, '-', text.len);
-	if (dash == NULL) {
-		if (!parse_number(text.at, text.len, 1, UINT16_MAX, &first))
-			return false;
-		last = first;
-	} else {
-		size_t left = (size_t)(dash - text.at);
-
-		if (!parse_number(text.at, left, 1, UINT16_MAX, &first) ||
-		    !parse_number(dash + 1, text.len - left - 1, first, UINT16_MAX, &last))
-			return false;
-	}
-	*range = (struct port_range){ (uint16_t)first, (uint16_t)last };
-	return true;
-}
-
-static int by_first(const void *a, const void *b)
-{
-	const struct port_range *left = a, *right = b;
-
-	return (int)left->first - (int)right->first;
-}
-
-/* Sort, and join what overlaps or touches: returns how many are left. */
-static unsigned merge_ranges(struct port_range *ranges, unsigned count)
-{
-	unsigned kept = 0;
-
-	qsort(ranges, count, sizeof(*ranges), by_first);
-	for (unsigned i = 0; i < count; i++) {
-		if (kept > 0 && ranges[i].first <= ranges[kept - 1].last + 1) {
-			if (ranges[i].last > ranges[kept - 1].last)
-				ranges[kept - 1].last = ranges[i].last;
-		} else {
-			ranges[kept++] = ranges[i];
-		}
-	}
-	return kept;
-}
-
-int options_port_list(const char *text, struct port_range *ranges, unsigned max)
-{
-	unsigned count = 0;
-
-	if (strcasecmp(text, "none") == 0)
-		return 0;
-	if (strcasecmp(text, "any") == 0) {
-		if (max == 0)
-			return -EINVAL;
-		ranges[0] = (struct port_range){ 1, UINT16_MAX };
-		return 1;
-	}
-	for (;;) {
-		size_t len = strcspn(text, ",");
-
-		if (count == max || !parse_port_range((struct str){ text, len }, &ranges[count]))
-			return -EINVAL;
-		count++;
-		if (text[len] == '\0')
-			break;
-		text += len + 1;
-	}
-	return (int)merge_ranges(ranges, count);
 }

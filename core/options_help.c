@@ -51,8 +51,10 @@ const char *option_expects(const struct option *option, char out[OPTION_EXPECTS_
 			 "a time from %s to %s, like 5s or 1m30s (a bare number is seconds)",
 			 duration_format(option->min, min), duration_format(option->max, max));
 		return out;
-	case OPTION_TEXT:
 	case OPTION_BOOL:
+		snprintf(out, OPTION_EXPECTS_MAX, "true or false");
+		return out;
+	case OPTION_TEXT:
 	case OPTION_GIVEN:
 		snprintf(out, OPTION_EXPECTS_MAX, "a text");
 		return out;

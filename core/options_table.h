@@ -35,5 +35,8 @@ const char *option_flag(const struct option *option, char out[OPTION_FLAG_MAX]);
 /* What a value must be: "a number from 1 to 65535", "one of pin, strict, off"; returns out. */
 const char *option_expects(const struct option *option, char out[OPTION_EXPECTS_MAX]);
 bool option_read_by(const struct option *option, char program);
+/* Decimal digits only: no sign, no 0x, no blanks; from min to max. */
+bool option_number(const char *text, size_t len, uint64_t min, uint64_t max, uint64_t *number);
+extern const char *const option_blanks;         /* what is cut off around a value */
 
 #endif

@@ -277,12 +277,20 @@ static int note_mark(struct walker *w, struct mark_list *list)
 /* A list stands where a text should: "- [2001:db8::1]:80" is one to YAML, and so is "[]". */
 static int fail_entry(struct walker *w)
 {
+	static const char *const lists[] = { "domains:", "ips:" };
 	struct str value = text_at(w, w->event.start_mark);
 
 	if (w->event.type == YAML_SEQUENCE_START_EVENT)
 		return fail(w, w->event.start_mark, value,
 			    "is a list within the list; write one entry after each dash, and IPv6 "
 			    "addresses without brackets");
+	/* to_allow="domains: evil.test", as a log line has it. */
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		if (value.len > strlen(lists[i]) &&
+		    memcmp(value.at, lists[i], strlen(lists[i])) == 0)
+			return fail(w, w->event.start_mark, value,
+				    "names its list too; write only \"- \" and what follows "
+				    "\"%s\", in the list of that name", lists[i]);
 	return fail(w, w->event.start_mark, value,
 		    "is a key with a value; drop the ':' and what follows, or put an address that "
 		    "ends with ':' in quotes");

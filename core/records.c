@@ -213,6 +213,13 @@ static void queue_run(struct resolver *resolver)
 	}
 }
 
+static struct servers *servers_for(const struct question *question)
+{
+	bool dotted = memchr(question->text, '.', question->key.name.len) != NULL;
+
+	return dotted ? &shared.dotted : &shared.dotless;
+}
+
 static void on_asked(void *context, const struct ask_answer *answer)
 {
 	struct question *question = context;
@@ -220,7 +227,7 @@ static void on_asked(void *context, const struct ask_answer *answer)
 	struct record_news news = {
 		.failed = answer->failed, .timed_out = answer->timed_out, .rcode = answer->rcode,
 		.block = answer->records, .took_us = answer->took_us,
-		.upstream = answer->server ? answer->server->text : NULL,
+		.upstream = answer->server ? answer->server->text : servers_for(question)->text,
 		.fresh_max_ms = shared.fresh_max_ms,
 	};
 
@@ -259,8 +266,7 @@ static void answer_no_name(struct question *question)
 
 static void question_ask(struct resolver *resolver, struct question *question)
 {
-	bool dotted = memchr(question->text, '.', question->key.name.len) != NULL;
-	struct ask_how how = { .servers = dotted ? &shared.dotted : &shared.dotless,
+	struct ask_how how = { .servers = servers_for(question),
 			       .deadline_ms = question->deadline_ms,
 			       .done = on_asked, .context = question };
 

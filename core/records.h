@@ -49,7 +49,8 @@ struct records {
 	uint64_t learned_ms;            /* CLOCK_MONOTONIC, as loop->now_ms */
 	uint64_t fresh_until_ms;
 	uint32_t took_us;               /* from the first question upstream to the answer */
-	const char *upstream;           /* who said so: "1.1.1.1:53"; "": nobody */
+	const char *upstream;           /* who said so: "1.1.1.1:53"; failed: who was asked, with
+					 * commas; "": nobody */
 };
 
 /* Another worker's clock, by which it was learned, may be a little ahead of ours. */

@@ -57,12 +57,7 @@ int resolver_configure_servers(const struct upstream_sets *sets, uint64_t fresh_
 
 bool resolver_servers(char *text, size_t size)
 {
-	size_t len = 0;
-
-	text[0] = '\0';
-	for (unsigned i = 0; i < shared.dotted.count && len < size; i++)
-		len += (size_t)snprintf(text + len, size - len, "%s%s", i > 0 ? "," : "",
-					shared.dotted.all[i].text);
+	snprintf(text, size, "%s", shared.dotted.text);
 	return shared.past_docker;
 }
 

@@ -19,10 +19,19 @@ enum { RESOLVER_ADDRS_MAX = 64 };       /* of one name; more are left out */
 struct answer {
 	uint16_t count;                 /* 0: no such name, no address, or nobody answered */
 	bool failed;                    /* SERVFAIL, timeout: try again later, not "no such name" */
+	bool timed_out;                 /* failed, because nobody answered in time */
 	const union addr *addrs;        /* port 0; A and AAAA */
 	uint16_t recent_count;          /* addresses of earlier answers, within the grace window */
 	const union addr *recent;
 };
+
+/* Why it has no address. */
+static inline const char *answer_why_none(const struct answer *answer)
+{
+	return answer->timed_out ? "no resolver answered in time" :
+	       answer->failed	 ? "no resolver gave a good answer" :
+				   "no such name";
+}
 
 struct resolver;                        /* one a worker */
 

@@ -118,12 +118,13 @@ static const struct answer *answer_of(struct resolver *resolver, const struct fo
 	unsigned counts[2] = { 0 }, recent_counts[2] = { 0 };
 	struct record_key https = record_key(found->hash, found->keys[0].name, DNS_TYPE_HTTPS);
 	struct answer *answer = &resolver->answer;
-	bool failed = false, no_name = false;
+	bool failed = false, no_name = false, timed_out = false;
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct record_entry *entry = found->entries[i];
 
 		no_name = no_name || says_no_name(entry, now_ms, since_ms);
+		timed_out = timed_out || (entry && entry->records.timed_out);
 		if (!is_good(entry, now_ms, since_ms)) {
 			failed = true;
 			continue;
@@ -142,6 +143,7 @@ static const struct answer *answer_of(struct resolver *resolver, const struct fo
 			add_old(resolver, found->entries[i], now_ms);
 	add_old(resolver, record_find(shared.table, &https, now_ms), now_ms);
 	answer->failed = answer->count == 0 && failed && !no_name;
+	answer->timed_out = answer->failed && timed_out;
 	return answer;
 }
 

@@ -14,6 +14,7 @@ enum {
 void servers_init(struct servers *servers, const struct upstreams *upstreams, unsigned first_index)
 {
 	char addr[ADDR_TEXT_MAX];
+	size_t len = 0;
 
 	memset(servers, 0, sizeof(*servers));
 	servers->count = upstreams->count;
@@ -26,6 +27,8 @@ void servers_init(struct servers *servers, const struct upstreams *upstreams, un
 		server->set_size = (uint8_t)upstreams->count;
 		snprintf(server->text, sizeof(server->text), "%s%s",
 			 server->tls.on ? "tls://" : "", addr_format(&server->addr, addr));
+		len += (size_t)snprintf(servers->text + len, sizeof(servers->text) - len, "%s%s",
+					i > 0 ? "," : "", server->text);
 	}
 }
 

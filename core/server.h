@@ -37,6 +37,7 @@ struct server {
 struct servers {
 	unsigned count;
 	struct server all[UPSTREAMS_MAX];
+	char text[UPSTREAMS_MAX * (SERVER_TEXT_MAX + 1)];       /* all of them, with commas */
 };
 
 /* first_index: of the set's servers; each set has UPSTREAMS_MAX to itself. */

@@ -90,16 +90,33 @@ static void emit_mismatch(struct conn *conn)
 	conn_emit(conn, &event);
 }
 
+/* None of these may be dialled: say which, for refuse() tells the candidates, and what would help
+ * (a private address can be listed, the others are never dialled). */
+static void refuse_addresses(struct conn *conn, const union addr *addrs, unsigned count)
+{
+	const char *detail = "this host's, link-local or a cloud's metadata: never dialled";
+	struct vet *vet = conn->vet;
+
+	if (count > VET_CANDIDATES_MAX)
+		count = VET_CANDIDATES_MAX;
+	vet->candidate_count = vet->candidate_at = (uint8_t)count;      /* nothing to try */
+	for (unsigned i = 0; i < count; i++) {
+		vet->candidates[i] = addrs[i];
+		if (addr_classify(&addrs[i]) == ADDR_PRIVATE)
+			detail = "private: list the address, or set PRIVATE_ANSWERS=allow";
+	}
+	refuse(conn, CLOSE_BAD_ADDRESS, detail);
+}
+
 static void on_answer(struct conn *conn, const struct answer *answer)
 {
 	struct vet *vet = conn->vet;
 	unsigned count;
 
 	if (answer->count == 0)
-		return refuse(conn, CLOSE_UNRESOLVED,
-			      answer->failed ? "no resolver answered in time" : "no such name");
+		return refuse(conn, CLOSE_UNRESOLVED, answer_why_none(answer));
 	if (!conn_candidates(conn, answer, vet->candidates, &count, &vet->mismatch))
-		return refuse(conn, CLOSE_BAD_ADDRESS, NULL);
+		return refuse_addresses(conn, answer->addrs, answer->count);
 	vet->candidate_count = (uint8_t)count;
 	for (unsigned i = 0; i < count; i++)
 		addr_set_port(&vet->candidates[i], addr_port(&conn->dst));
@@ -125,7 +142,7 @@ static void dial_one(struct conn *conn, const union addr *addr)
 	struct vet *vet = conn->vet;
 
 	if (addr_classify(addr) == ADDR_NEVER)
-		return refuse(conn, CLOSE_BAD_ADDRESS, NULL);
+		return refuse_addresses(conn, addr, 1);
 	vet->candidates[0] = *addr;
 	addr_set_port(&vet->candidates[0], addr_port(&conn->dst));
 	vet->candidate_count = 1;
@@ -195,7 +212,8 @@ static void dial_next(struct conn *conn, enum close_reason reason, int err)
 		op_connect(&upstream->tx, fd, &addr->sa, addr_len(addr), on_connected);
 		return;
 	}
-	refuse(conn, reason, err < 0 ? strerrordesc_np(-err) : NULL);
+	/* Cancelled by us: the reason says that it was for the time. */
+	refuse(conn, reason, err < 0 && err != -ECANCELED ? strerrordesc_np(-err) : NULL);
 }
 
 void dial_timeout(struct conn *conn)

@@ -40,8 +40,7 @@ static void go(struct conn *conn, const union addr *addrs, unsigned count)
 static void on_answer(struct conn *conn, const struct answer *answer)
 {
 	if (answer->count == 0)
-		return refuse(conn, CLOSE_UNRESOLVED,
-			      answer->failed ? "no resolver answered in time" : "no such name");
+		return refuse(conn, CLOSE_UNRESOLVED, answer_why_none(answer));
 	go(conn, answer->addrs, answer->count);
 }
 

@@ -19,6 +19,16 @@ static bool is_blocked_event(const struct conn *conn, enum close_reason reason)
 	return reason != CLOSE_CONNECT_FAILED && reason != CLOSE_CONNECT_TIMEOUT;
 }
 
+/* Where the name leads, all of which may not be dialled. */
+static void add_candidates(struct event *event, const struct vet *vet)
+{
+	unsigned room = EVENT_ANSWERS_MAX, count = vet->candidate_count;
+
+	event->answer_count = (uint8_t)(count < room ? count : room);
+	event->answers_more = (uint16_t)(count - event->answer_count);
+	memcpy(event->answers, vet->candidates, event->answer_count * sizeof(event->answers[0]));
+}
+
 static void emit(struct conn *conn, enum close_reason reason, const char *detail)
 {
 	bool blocked = is_blocked_event(conn, reason);
@@ -29,6 +39,8 @@ static void emit(struct conn *conn, enum close_reason reason, const char *detail
 
 	conn_event(conn, &event, blocked ? FACT_BLOCKED : FACT_DIAL);
 	event.reason = reason;
+	if (reason == CLOSE_BAD_ADDRESS)
+		add_candidates(&event, conn->vet);
 	if (detail)
 		text_copy(event.detail, sizeof(event.detail), detail);
 	if (blocked)

@@ -110,8 +110,7 @@ static void connect_to(struct udp_flow *flow, const union addr *addrs, unsigned 
 static void on_answer(struct udp_flow *flow, const struct answer *answer)
 {
 	if (answer->count == 0)
-		return fail(flow, CLOSE_UNRESOLVED, 0,
-			    answer->failed ? "no resolver answered in time" : "no such name");
+		return fail(flow, CLOSE_UNRESOLVED, 0, answer_why_none(answer));
 	connect_to(flow, answer->addrs, answer->count);
 }
 

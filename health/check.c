@@ -89,6 +89,17 @@ static int check_same(const struct check_plan *plan, const struct status_text *s
 	return 0;
 }
 
+/* Somebody listens there, but not we: /proc/net cannot tell, the running forward does. */
+static int check_failed_ports(const struct status_text *status)
+{
+	struct str failed = status_value(status, "failed");
+
+	if (!failed.at)
+		return 0;
+	return check_failed("Missing listener for port: %.*s (its log says why)",
+			    (int)(failed.len < 200 ? failed.len : 200), failed.at);
+}
+
 static int check_listening(const struct check_plan *plan)
 {
 	static struct listening listening;
@@ -112,7 +123,7 @@ static int check_process(const struct check_plan *plan, struct status_text *stat
 	check_info("checking the listener of port(s) %s", words);
 	if (status_read(&plan->place, CHECK_PATIENCE_MS, status, error) < 0)
 		return check_failed("%s", error);
-	if (check_same(plan, status) != 0)
+	if (check_same(plan, status) != 0 || check_failed_ports(status) != 0)
 		return 1;
 	return check_listening(plan);
 }

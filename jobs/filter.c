@@ -122,8 +122,12 @@ static int check(struct running *running, int argc, char **argv, bool lenient)
 	err = log_open(options->log_level, options->log_format == LOG_FORMAT_JSON,
 		       options->no_color, options->log_file, options->decision_log_file);
 	if (err < 0) {
-		snprintf(line, sizeof(line), "cannot open LOG_FILE=%s or DECISION_LOG_FILE=%s",
-			 options->log_file, options->decision_log_file);
+		bool log = options->log_file[0] != '\0';
+		bool both = log && options->decision_log_file[0] != '\0';
+
+		snprintf(line, sizeof(line), "cannot open %s%s%s%s%s", log ? "LOG_FILE=" : "",
+			 options->log_file, both ? " or " : "",
+			 both || !log ? "DECISION_LOG_FILE=" : "", options->decision_log_file);
 		return complain_about(line, err, "");
 	}
 	if (features_parse(options->features) < 0)
@@ -182,6 +186,7 @@ static int check_kernel(struct running *running)
 static int start_workers(struct running *running)
 {
 	unsigned count = running->options.workers;
+	char taken[256];
 	int err;
 
 	if (count == 0)
@@ -195,11 +200,11 @@ static int start_workers(struct running *running)
 	err = workers_start(&running->workers, count, &running->job, running->event_fd);
 	for (unsigned i = 0; i < count && running->workers.all; i++)
 		running->rechecks[i].worker = &running->workers.all[i];
-	if (err == -EADDRINUSE)
-		return complain_about("HTTP_PORT, HTTPS_PORT or DNS_PORT is taken by another "
-				      "program on 127.0.0.1 or ::1", err,
-				      "stop it or choose other ports; nothing leaves this "
-				      "namespace until then");
+	if (err == -EADDRINUSE) {
+		filter_names_taken(running, taken, sizeof(taken));
+		return complain_about(taken, err, "stop it or choose another port; nothing leaves "
+				      "this namespace until then");
+	}
 	if (err < 0)
 		return complain_about("workers cannot start", err, tell_ring_advice(err));
 	return 0;
@@ -259,6 +264,7 @@ static int start(struct running *running)
 		return complain_about(nft_error(running->nft), err, "apply nftables rules failed");
 	log_info("policy.loaded", log_uint("domain_count", policy->domain_count),
 		 log_uint("ip_count", policy->ip_count));
+	policy_tell_empty(policy);
 	log_info("nftables.applied", log_str("table", "inet " NFT_TABLE));
 	return 0;
 }

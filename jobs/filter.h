@@ -68,6 +68,8 @@ int rules_for_policy(struct running *running, const struct policy *policy);
 /* Watch the policy file and its folder.  A failing watch is no error: there is the re-check. */
 int reload_init(struct running *running);
 void reload_finish(struct running *running);
+/* Say so when it lets nothing through: an emptied file is a good policy, and seldom meant. */
+void policy_tell_empty(const struct policy *policy);
 /* Read and apply it now, also when nothing seems to have changed (SIGHUP). */
 void reload_now(struct running *running);
 /* We have changed it, or its overlay, ourselves: the same, without a doubt.  0; 1: the policy file

@@ -66,6 +66,44 @@ static bool may_bind(uint16_t port)
 	return may;
 }
 
+/* Has another program this address, or all of them, on this port? */
+static bool is_taken(const union addr *addr, int type)
+{
+	int fd = socket(addr->sa.sa_family, type | SOCK_CLOEXEC, 0), one = 1;
+	bool taken;
+
+	if (fd < 0)
+		return false;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));      /* ours is ours */
+	if (addr->sa.sa_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	taken = bind(fd, &addr->sa, addr_len(addr)) < 0 && errno == EADDRINUSE;
+	close(fd);
+	return taken;
+}
+
+void filter_names_taken(const struct running *running, char *out, size_t size)
+{
+	static const char *const names[] = {
+		[CONN_TLS] = "HTTPS_PORT", [CONN_HTTP] = "HTTP_PORT", [CONN_DNS] = "DNS_PORT",
+	};
+	char addr[ADDR_TEXT_MAX];
+
+	snprintf(out, size, "HTTP_PORT, HTTPS_PORT or DNS_PORT was taken by another program");
+	for (unsigned i = 0; i < running->settings.listener_count; i++) {
+		const struct filter_listener *listener = &running->listeners[i];
+		bool udp = listener->kind == CONN_DNS && is_taken(&listener->addr, SOCK_DGRAM);
+
+		if (!udp && !is_taken(&listener->addr, SOCK_STREAM))
+			continue;
+		snprintf(out, size, "%s: another program listens on %s port %u, there or on all "
+			 "addresses of %s", names[listener->kind], udp ? "UDP" : "TCP",
+			 addr_port(&listener->addr), addr_format_ip(&listener->addr, addr));
+		return;
+	}
+}
+
 static void choose_port(struct running *running)
 {
 	struct options *options = &running->options;

@@ -13,6 +13,8 @@ bool filter_answers_names(const struct running *running);
 int filter_names_init(struct running *running);
 /* Before the workers: what they need.  0 or -errno. */
 int filter_names_open(struct running *running);
+/* A port of ours could not be had: which, and what another program has.  One line in out. */
+void filter_names_taken(const struct running *running, char *out, size_t size);
 /* When the control thread runs: addresses of answers into the kernel (dns-strict).  0 or -errno. */
 int filter_names_watch(struct running *running);
 /* Workers end: what still waits for the kernel gets no answer. */

@@ -95,6 +95,13 @@ static bool same_ports(const struct policy *a, const struct policy *b)
 	return true;
 }
 
+void policy_tell_empty(const struct policy *policy)
+{
+	if (policy->domain_count == 0 && policy->ip_count == 0)
+		log_warn("policy.empty", log_str("note", "nothing is allowed: the policy has no "
+							 "entry"));
+}
+
 static void tell_applied(const struct running *running, const struct policy *new,
 			 const char *changes)
 {
@@ -106,6 +113,7 @@ static void tell_applied(const struct running *running, const struct policy *new
 		 log_uint("deny_domain_count", 0), log_uint("deny_ip_count", 0));
 	log_info("policy.applied", log_str("mode", filter_mode_text(running)),
 		 log_uint("filter_count", new->domain_count), log_str("changes", changes));
+	policy_tell_empty(new);
 }
 
 static int apply(struct running *running, struct policy *policy)

@@ -16,7 +16,7 @@ static bool is_there(const char *path)
 {
 	struct stat stat_;
 
-	return stat(path, &stat_) == 0;
+	return stat(path, &stat_) == 0 && S_ISREG(stat_.st_mode);
 }
 
 void policy_source_choose(struct policy_source *source, const struct options *options)
@@ -108,7 +108,9 @@ static int read_file(struct policy_source *source, struct policy_error *error)
 	else
 		snprintf(error->text, sizeof(error->text), "%s%s", strerror(-err),
 			 err == -ENOENT ? ": set POLICY_PATH to your policy file, or "
-					  "ALLOWLIST_DOMAINS and ALLOWLIST_IPS" : "");
+					  "ALLOWLIST_DOMAINS and ALLOWLIST_IPS" :
+			 err == -EISDIR ? ": name the file in it; Docker makes a folder where the "
+					  "source of a mount is missing" : "");
 	return err;
 }
 

@@ -180,8 +180,9 @@ def test_loopback_and_metadata_addresses_are_never_dialled(net, check):
               env={"DESTINATION_CHECK": check, "PRIVATE_ANSWERS": "allow"})
     for name, addr in names.items():
         assert net.client.tls(name, to=ATTACKER) == "RESET", addr
-        reason = net.ringfence.wait_event("https.blocked", https=name)["reason"]
-        assert reason == "bad-address", addr
+        blocked = net.ringfence.wait_event("https.blocked", https=name)
+        assert blocked["reason"] == "bad-address" and "never dialled" in blocked["detail"], addr
+        assert "to_allow" not in blocked, addr          # no entry would help
     assert only_the_resolver_was_reached(net)
     with listener, pytest.raises(BlockingIOError):
         listener.accept()
@@ -192,7 +193,8 @@ def test_off_does_not_dial_them_either(net):
     for addr in "169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254":
         assert net.client.tls("allowed.test", to=addr) == "RESET", addr
         assert net.client.http("allowed.test", to=addr) == "RESET", addr
-        net.ringfence.wait_event("https.blocked", reason="bad-address", destination_ip=addr)
+        net.ringfence.wait_event("https.blocked", reason="bad-address", destination_ip=addr,
+                                 answers=addr)
     assert net.internet.arrived() == 0
 
 
@@ -201,7 +203,9 @@ def test_private_addresses_are_not_dialled_unless_they_are_allowed(net):
     net.start(domains=["*"], env={"PRIVATE_ANSWERS": "deny"})
     for name, addr in names.items():
         assert net.client.tls(name, to=ATTACKER) == "RESET", addr
-        net.ringfence.wait_event("https.blocked", https=name, reason="bad-address")
+        blocked = net.ringfence.wait_event("https.blocked", https=name, reason="bad-address")
+        assert "PRIVATE_ANSWERS=allow" in blocked["detail"], addr
+        assert blocked["answers"] == addr and blocked["to_allow"] == f"ips: {addr}"
     assert only_the_resolver_was_reached(net)
     net.ringfence.stop()
     net.start(domains=["*"], env={"PRIVATE_ANSWERS": "allow"})
@@ -301,6 +305,7 @@ def test_when_every_address_is_dead_the_client_is_closed_and_told_why(net, how, 
     assert getattr(net.client, protocol)("allowed.test", to=ORIGIN) == "CLOSED"
     told = net.ringfence.wait_event(event_of(protocol, "dst_conn_dial_error"), reason=reason)
     assert told["destination_ip"] == ORIGIN and told["err"]
+    assert told.get("detail") == {"refuse": "Connection refused", "silence": None}[how]
     for dead in ORIGIN, ORIGIN6:
         assert net.internet.arrived(dead, port=port) >= 1
 

@@ -238,6 +238,19 @@ def test_a_policy_that_goes_away_stays_in_force(net):
     assert net.client.tls("evil.test") == "OK" and net.client.tls("allowed.test") == "RESET"
 
 
+def test_a_policy_without_an_entry_is_warned_of(net):
+    net.start(domains=["allowed.test"])
+    assert net.ringfence.events("policy.empty") == []
+    for turn, text in enumerate(("", "allowlist:\n  domains:\n", "# nothing\n"), 1):
+        net.reload(domains=[f"r{turn}.test"])
+        net.reload(policy=text)
+        assert net.ringfence.wait_event("policy.empty", count=turn)["level"] == "warn"
+    net.ringfence.stop()
+    net.start(policy="")
+    net.ringfence.wait_event("policy.empty")
+    assert net.client.tls("allowed.test") == "RESET"
+
+
 def test_tunnels_are_cut_when_their_name_is_taken_off_and_only_then(net):
     net.start(domains=["allowed.test", "*.wild.test"], env={"LOG_LEVEL": "DEBUG"})
     with net.client.connect(ORIGIN, 80) as stays, net.client.connect(ORIGIN, 80) as goes:
@@ -414,6 +427,7 @@ def test_a_limit_of_file_sizes_costs_lines_and_nothing_else(net):
     try:
         until(lambda: net.client.tls("evil.test") == "RESET", "the filter")     # it cannot say so
         assert net.client.tls("allowed.test") == "OK"
+        assert instance.log().count(f"{log}: File too large: lines are lost") == 1     # stderr
     finally:
         instance.stop()
         os.unlink(log)

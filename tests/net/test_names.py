@@ -361,9 +361,12 @@ def test_a_resolver_that_is_silent_or_broken_gives_servfail_and_a_line(net, dns)
     net.internet.dns.set("silent.test", drop=True)
     net.internet.dns.set("broken.test", rcode="SERVFAIL")
     net.start(domains=["silent.test", "broken.test", "allowed.test"])
-    for name in "silent.test", "broken.test":
+    for name, why in (("silent.test", "no resolver answered in time"),
+                      ("broken.test", "no resolver gave a good answer")):
         assert dns.ask(name).rcode == "SERVFAIL"
-        until(lambda: net.ringfence.events("dns.upstream_error"), "it is told")
+        net.ringfence.wait_event("dns.upstream_error", qname=name, upstream=f"{RESOLVER}:53")
+        assert net.client.tls(name, to=ORIGIN) == "RESET"
+        net.ringfence.wait_event("https.blocked", https=name, reason="unresolved", detail=why)
     assert dns.ask("allowed.test").addrs == [ORIGIN]
     event = net.ringfence.events("dns.upstream_error")[0]
     assert event["action"] == "ERROR" and event["qname"] in ("silent.test", "broken.test")

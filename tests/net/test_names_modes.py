@@ -185,4 +185,4 @@ def test_a_taken_port_is_told(net):
         sock.bind(("127.0.0.1", 5300))
         instance = net.start(domains=["allowed.test"], env={"DNS_PORT": "5300"}, ready=None)
         assert instance.wait_exit() == 1
-        assert "DNS_PORT" in instance.log()
+        assert "DNS_PORT: another program listens on UDP port 5300, " in instance.log()

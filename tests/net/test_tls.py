@@ -162,6 +162,7 @@ def test_a_hello_without_a_name_is_cut(listed):
         assert "no peer certificate available" in openssl(listed, ORIGIN, *options).stdout
     assert listed.client.curl("-k", f"https://{ORIGIN}/") == "RESET"
     assert blocked(listed, "") == "no-sni"
+    listed.ringfence.wait_event("https.blocked", to_allow=f"ips: {ORIGIN}")
     assert listed.internet.arrived() == 0
 
 

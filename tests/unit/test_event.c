@@ -127,7 +127,7 @@ static void nothing_to_add_is_named_where_it_would_not_help(void **state)
 {
 	(void)state;
 	event.kind = EVENT_HTTPS_BLOCKED;
-	event.reason = CLOSE_HELLO_BAD;
+	event.reason = CLOSE_ECH_BLOCKED;
 	set_name("evil.test");
 	assert_null(strstr(line(), "to_allow"));
 	event.reason = CLOSE_NOT_ALLOWLISTED;
@@ -289,8 +289,42 @@ static void a_private_answer_says_which_address_to_add(void **state)
 	event.answers[event.answer_count++] = addr_of("169.254.169.254:1");
 	assert_null(strstr(line(), "to_allow"));        /* it would not help */
 	event.answers[event.answer_count++] = addr_of("10.9.9.9:1");
-	assert_non_null(strstr(line(), "answers=169.254.169.254,10.9.9.9"));
-	assert_non_null(strstr(text, "to_allow=\"ips: 10.9.9.9\"\n"));
+	for (unsigned i = 0; i < 3; i++) {              /* whoever found out */
+		event.kind = (enum event_kind[]){ EVENT_DNS_BLOCKED, EVENT_HTTPS_BLOCKED,
+						  EVENT_HTTP_BLOCKED }[i];
+		assert_non_null(strstr(line(), "answers=169.254.169.254,10.9.9.9"));
+		assert_non_null(strstr(text, "to_allow=\"ips: 10.9.9.9\"\n"));
+	}
+}
+
+static void what_has_no_name_to_list_says_its_address(void **state)
+{
+	static const enum close_reason reasons[] = { CLOSE_NO_SNI, CLOSE_HELLO_BAD, CLOSE_NO_HOST };
+
+	(void)state;
+	event.kind = EVENT_HTTPS_BLOCKED;
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		event.reason = reasons[i];
+		set_name("evil.test");          /* two names, or a hello that ends too early */
+		assert_null(strstr(line(), "to_allow"));
+		set_name("");
+		event.dst = addr_of("140.82.112.3:443");
+		assert_non_null(strstr(line(), "to_allow=\"ips: 140.82.112.3\"\n"));
+		event.dst = addr_of("169.254.169.254:443");     /* an entry would not help */
+		assert_null(strstr(line(), "to_allow"));
+		event.dst.sa.sa_family = 0;
+		assert_null(strstr(line(), "to_allow"));
+	}
+	event.kind = EVENT_HTTP_BLOCKED;
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	event.dst = addr_of("198.51.100.66:80");
+	set_name("192.0.2.7");                  /* Host: 192.0.2.7 */
+	assert_non_null(strstr(line(), "to_allow=\"ips: 192.0.2.7\"\n"));
+	set_name("127.0.0.1");
+	assert_null(strstr(line(), "to_allow"));
+	event.kind = EVENT_DNS_BLOCKED;         /* whose address would not answer the question */
+	set_name("192.0.2.7");
+	assert_null(strstr(line(), "to_allow"));
 }
 
 static void a_port_that_is_not_listed_says_what_to_add(void **state)
@@ -409,6 +443,7 @@ int main(void)
 		test(a_question_that_is_answered_has_the_seeds_fields_and_what_came_of_it),
 		test(a_question_that_is_blocked_says_so_in_the_seeds_words),
 		test(a_private_answer_says_which_address_to_add),
+		test(what_has_no_name_to_list_says_its_address),
 		test(a_port_that_is_not_listed_says_what_to_add),
 		test(every_kind_makes_one_line),
 		test(decisions_are_blocks_and_what_a_name_allowed),

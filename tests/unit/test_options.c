@@ -350,29 +350,50 @@ static void the_modes_and_what_is_done_about_dns_are_read(void **state)
 	assert_int_equal(options.https_mode_dns, HTTPS_DNS_LISTED);
 	assert_int_equal(options.dns_blocked_answer, DNS_BLOCKED_NXDOMAIN);
 	assert_true(options.dns_hardening);
-	assert_string_equal(error_of("DNS_HARDENING", "on"), "");
-	assert_false(options.dns_hardening);            /* only true is, as there */
+	assert_string_equal(error_of("DNS_HARDENING", "False"), "");
+	assert_false(options.dns_hardening);
+	assert_int_equal(options.warning_count, 0);
 	assert_string_equal(error_of("DNS_RATE_QPS", "-1"), "");
 	assert_int_equal(options.dns_rate_qps, 50);
 	assert_int_equal(options.warning_count, 1);
 }
 
-static void port_lists_are_sorted_and_joined(void **state)
+static void what_is_neither_true_nor_false_is_told_and_changes_nothing(void **state)
 {
-	struct port_range ranges[4];
+	static const char *const texts[] = { "1", "0", "yes", "on", "no", "truee" };
 
 	(void)state;
-	assert_int_equal(options_port_list("none", ranges, 4), 0);
-	assert_int_equal(options_port_list("any", ranges, 4), 1);
-	assert_int_equal(ranges[0].first, 1);
-	assert_int_equal(ranges[0].last, 65535);
-	assert_int_equal(options_port_list("8000-8010, 80 ,8005-8020,81", ranges, 4), 2);
-	assert_int_equal(ranges[0].first, 80);
-	assert_int_equal(ranges[0].last, 81);
-	assert_int_equal(ranges[1].first, 8000);
-	assert_int_equal(ranges[1].last, 8020);
-	assert_int_equal(options_port_list("65535,1-65535", ranges, 4), 1);
-	assert_int_equal(ranges[0].last, 65535);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_string_equal(error_of("DNS_HARDENING", texts[i]), "");
+		assert_true(options.dns_hardening);
+		assert_int_equal(options.warning_count, 1);
+		assert_string_equal(error_of("ENABLE_REMOTE_UNBLOCK", texts[i]), "");
+		assert_false(options.enable_remote_unblock);
+		assert_int_equal(options.warning_count, 1);
+	}
+	assert_string_equal(options.warnings[0],
+			    "ENABLE_REMOTE_UNBLOCK: \"truee\" is not true or false: using false");
+	assert_int_equal(parse(false, "--dns-hardening=1", NULL), 0);
+	assert_true(options.dns_hardening);
+	assert_string_equal(options.warnings[0],
+			    "--dns-hardening: \"1\" is not true or false: using true");
+}
+
+static void a_word_of_a_later_version_that_is_unknown_is_told(void **state)
+{
+	(void)state;
+	assert_string_equal(error_of("LEARNING_MODE", "1"), "");
+	assert_string_equal(options.warnings[0],
+			    "LEARNING_MODE: \"1\" is not false: using false");
+	assert_string_equal(error_of("ENFORCE", "dryrun"), "");
+	assert_string_equal(options.warnings[0], "ENFORCE: \"dryrun\" is not block: using block");
+	assert_string_equal(error_of("DEFAULT_ACTION", "accept"), "");
+	assert_string_equal(options.warnings[0],
+			    "DEFAULT_ACTION: \"accept\" is not deny: using deny");
+	assert_string_equal(error_of("PROCESS_INFO", "False"), "");
+	assert_int_equal(options.warning_count, 0);
+	assert_string_equal(error_of("ENFORCE", "Block"), "");
+	assert_int_equal(options.warning_count, 0);
 }
 
 static void what_is_no_port_list_is_refused(void **state)
@@ -466,7 +487,8 @@ int main(void)
 		test(what_is_not_built_yet_is_named_with_what_to_do),
 		test(settings_that_ask_for_nothing_new_are_fine),
 		test(the_modes_and_what_is_done_about_dns_are_read),
-		test(port_lists_are_sorted_and_joined),
+		test(what_is_neither_true_nor_false_is_told_and_changes_nothing),
+		test(a_word_of_a_later_version_that_is_unknown_is_told),
 		test(what_is_no_port_list_is_refused),
 		test(help_has_a_row_for_every_flag),
 		test(the_readme_table_has_three_columns_in_every_row),

@@ -61,7 +61,7 @@ const REASONS: Record<string, Reason> = {
     remedy: "none", hint: "Nothing to do: clients reconnect by themselves.",
   },
   "unresolved": {
-    text: "The name has no address, or no resolver answered in time.", remedy: "none",
+    text: "The name has no address, or no resolver gave a good answer.", remedy: "none",
     hint: "Look at the resolver: the policy is not what stopped this.",
   },
   "bad-address": {
