@@ -443,6 +443,12 @@ void expr_ct_dnat(struct rule *rule)
 	rule_say(rule, "ct status dnat");
 }
 
+void expr_ct_not_dnat(struct rule *rule)
+{
+	ct_bits(rule, NFT_CT_STATUS, NFT_CMP_EQ, IPS_DST_NAT);
+	rule_say(rule, "ct status ! dnat");
+}
+
 void expr_ct_not_snat(struct rule *rule)
 {
 	ct_bits(rule, NFT_CT_STATUS, NFT_CMP_EQ, IPS_SRC_NAT);

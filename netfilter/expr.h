@@ -67,6 +67,7 @@ void expr_ct_mark(struct rule *rule, uint32_t mark);            /* ct mark 0x524
 void expr_ct_original(struct rule *rule);                       /* ct direction original */
 void expr_ct_reply(struct rule *rule);                          /* ct direction reply */
 void expr_ct_dnat(struct rule *rule);                           /* ct status dnat */
+void expr_ct_not_dnat(struct rule *rule);                       /* ct status ! dnat */
 void expr_ct_not_snat(struct rule *rule);                       /* ct status ! snat */
 void expr_ct_new(struct rule *rule);                            /* ct state new */
 void expr_ct_not_new(struct rule *rule);                        /* ct state != new */

@@ -52,6 +52,28 @@ static void out_spoofed(struct table *table)
 	expr_goto(rule, chain_stray.name);
 }
 
+static bool has_own_ports(const struct nft_rules *rules)
+{
+	return rules->mode == NFT_HTTPS || (rules->dns_port && rules->dns_port != DNS_PORT);
+}
+
+/* tcp flags syn / fin,syn,rst,ack tcp dport @own_ports ct status ! dnat fib daddr type local
+ * reject with tcp reset
+ * A connection straight to our listeners is not always the original direction of its flow.  Who
+ * has one of our ports before us sends a SYN from it to another port of his own, which does not
+ * answer; what he then opens from there is the reply, and our listener would take the original
+ * destination for the one that was asked for. */
+static void out_own_opened(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_tcp_syn(rule);
+	expr_dport_in(rule, IPPROTO_TCP, table->names->own_ports);
+	expr_ct_not_dnat(rule);
+	expr_daddr_local(rule);
+	expr_reject_tcp(rule);
+}
+
 /* oif "lo" ct direction reply ct status ! snat accept
  * What our listeners answer, and every other answer on loopback, without a look-up.  Where a flow
  * has source NAT (another's) its answers are sent elsewhere than their sender asked for, and the
@@ -111,7 +133,7 @@ static void out_own_udp(struct table *table, uint16_t port)
 
 static void out_listeners(struct table *table, const struct nft_rules *rules)
 {
-	if (rules->mode == NFT_HTTPS || (rules->dns_port && rules->dns_port != DNS_PORT))
+	if (has_own_ports(rules))
 		out_own_ports(table);
 	if (rules->dns_port && rules->dns_port != DNS_PORT)
 		out_own_udp(table, rules->dns_port);
@@ -391,6 +413,8 @@ static void add_local(struct table *table, const struct nft_rules *rules)
 {
 	out_ours(table, rules);
 	out_spoofed(table);
+	if (has_own_ports(rules))
+		out_own_opened(table);
 	out_answers(table);
 	out_redirected(table);
 	out_listeners(table, rules);
