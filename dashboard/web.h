@@ -44,7 +44,7 @@ bool web_target_is_exposed(const struct web_target *target);
 struct web_settings {
 	struct egress egress;
 	const struct upstream_sets *servers;    /* for names; they must stay */
-	const char *hosts_file;                 /* looked into first */
+	struct str hosts;                       /* a hosts file's text, looked into first */
 };
 
 struct web {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/hosts.h"
 #include "jobs/ship.h"
 
 enum {
@@ -210,14 +211,18 @@ int shipping_read(struct shipping *shipping, const struct options *options,
 	char why[UPSTREAMS_ERROR_MAX];
 
 	settings->version = RINGFENCE_VERSION;
-	settings->hosts_file = "/etc/hosts";
 	settings->api_key = settings->spool_folder = settings->service_name = "";
 	read_hostname(settings, options);
 	if (read_dashboard(shipping, options, error) < 0 ||
 	    read_otlp(shipping, options, error) < 0 || read_alerts(shipping, options, error) < 0)
 		return -EINVAL;
-	if (agent_is_needed(settings) &&
-	    upstreams_load(options->dns_upstreams, options->resolv_conf, &settings->servers, why) <
+	if (!agent_is_needed(settings))
+		return 0;
+	/* Once: the workload may have the same file, write its own address of the dashboard there,
+	 * and our connection would be let out. */
+	(void)hosts_read("/etc/hosts", &shipping->hosts, &settings->hosts.len);
+	settings->hosts.at = shipping->hosts;
+	if (upstreams_load(options->dns_upstreams, options->resolv_conf, &settings->servers, why) <
 	    0)
 		return refuse(error, "%s", why);
 	return 0;
