@@ -427,8 +427,25 @@ static void add_local(struct table *table, const struct nft_rules *rules)
 		out_old_questions(table);
 }
 
+/* ip hdrlength > 5 goto refuse
+ * exthdr rt exists goto refuse
+ * An IPv4 option and an IPv6 routing header can say the way, without any privilege: the rules would
+ * judge the first hop, a listed address, which may pass the packet on to any other.  No IPv4 option
+ * at all: the kernel's search for a single one gives up on what it cannot read. */
+static void out_source_routed(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ip_options(rule);
+	expr_goto(rule, chain_refuse.name);
+	rule = table_add_rule(table, &out);
+	expr_routing_header(rule);
+	expr_goto(rule, chain_refuse.name);
+}
+
 static void add_known(struct table *table, bool inbound)
 {
+	out_source_routed(table);
 	out_taken_over(table);
 	out_ours_closed(table);
 	if (inbound) {

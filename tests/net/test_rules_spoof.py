@@ -146,6 +146,32 @@ def half_a_flow(net, family, port):
     return deaf
 
 
+def by_way_of(net, family, kind=socket.SOCK_DGRAM):
+    """A socket of the workload's whose packets go to LISTED first, then where they are sent."""
+    with as_uid(WORKLOAD):
+        made = net.make(net.box, family, kind)
+    if family == V6:            # RFC 8754: one more hop
+        way = bytes([0, 4, 4, 1, 1, 0, 0, 0]) + bytes(16) + socket.inet_pton(V6, LISTED[V6])
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, way)
+    else:                       # loose source route
+        way = bytes([131, 7, 4]) + socket.inet_aton(LISTED[family]) + b"\0"
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, way)
+    return made
+
+
+@families
+@pytest.mark.parametrize("mode", ["https", "dns-strict"])
+def test_a_listed_address_is_no_first_hop_to_others(net, family, mode):
+    net.install(*words(mode, ALLOWED))
+    arriving = net.sniff()
+    assert send(by_way_of(net, family), b"secret", (OUTSIDE[family], 9999)) is not None
+    connecting = by_way_of(net, family, socket.SOCK_STREAM)
+    connecting.settimeout(0.2)
+    with pytest.raises(OSError):
+        connecting.connect((OUTSIDE[family], 9999))
+    assert arriving.arrived() == []
+
+
 # What is not to be taken for such a thing
 
 @modes
