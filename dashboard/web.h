@@ -41,6 +41,9 @@ int web_target_parse(struct web_target *target, const char *text, char error[WEB
 /* Plain http beyond this machine: to be warned of. */
 bool web_target_is_exposed(const struct web_target *target);
 
+/* Plain http to loopback, where whoever listens there first is taken for it. */
+bool web_target_is_on_loopback(const struct web_target *target);
+
 struct web_settings {
 	struct egress egress;
 	const struct upstream_sets *servers;    /* for names; they must stay */

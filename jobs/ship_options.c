@@ -84,6 +84,11 @@ static int read_dashboard(struct shipping *shipping, const struct options *optio
 	if (web_target_is_exposed(&settings->dashboard))
 		warn(shipping, "DASHBOARD_HOST is plain http: events and the key can be read on "
 		     "the way; to a public address nothing is sent so: use https");
+	if (web_target_is_on_loopback(&settings->dashboard))
+		warn(shipping, "DASHBOARD_HOST is plain http to this machine, where the workload "
+		     "may listen first: it would get events and the key, and with "
+		     "ENABLE_REMOTE_UNBLOCK could widen the policy: use unix:/path out of its "
+		     "reach, https, or a dashboard in another network namespace");
 	settings->ships = true;
 	settings->api_key = options->dashboard_api_key;
 	settings->queue_size = options->dashboard_queue_size;
@@ -142,6 +147,10 @@ static int read_otlp(struct shipping *shipping, const struct options *options,
 	if (web_target_is_exposed(&settings->otlp))
 		warn(shipping, "OTEL_EXPORTER_OTLP_ENDPOINT is plain http: events can be read on "
 		     "the way; to a public address nothing is sent so: use https");
+	if (web_target_is_on_loopback(&settings->otlp))
+		warn(shipping, "OTEL_EXPORTER_OTLP_ENDPOINT is plain http to this machine, where "
+		     "the workload may listen first and would get the events: use https, or a "
+		     "collector in another network namespace");
 	settings->exports = true;
 	settings->service_name = options->otel_service_name;
 	settings->queue_size = options->dashboard_queue_size;

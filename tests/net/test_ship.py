@@ -314,6 +314,21 @@ def test_plain_http_and_a_short_key_are_warned_of(net, server):
                              fact.get("note", ""))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8081", "http://localhost:8081", "[::1]:8081",
+                                  "http://127.1.2.3:8081"])
+def test_plain_http_to_where_the_workload_may_listen_first_is_warned_of(net, host):
+    net.start(domains=["allowed.test"], env={"DASHBOARD_HOST": host, **SHIP})
+    note = net.ringfence.wait_event(lambda fact: "listen first" in fact.get("note", ""))
+    assert note["level"] == "warn" and "unix:" in note["note"]
+
+
+@pytest.mark.parametrize("host", ["https://127.0.0.1:8081", "unix:/run/nobody.sock",
+                                  "http://192.0.2.81:8081"])
+def test_other_places_are_not_warned_of_so(net, host):
+    net.start(domains=["allowed.test"], env={"DASHBOARD_HOST": host, **SHIP})
+    assert "listen first" not in net.ringfence.log()
+
+
 def test_without_any_of_it_there_is_no_thread_and_no_libcurl(net):
     net.start(domains=["allowed.test"])
     block(net)
