@@ -67,24 +67,41 @@ unsigned hosts_parse(struct str text, struct str name, union addr *addrs, unsign
 	return count;
 }
 
-int hosts_load(const char *path, struct str name, union addr *addrs, unsigned max)
+int hosts_read(const char *path, char **text, size_t *text_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), count;
-	char *text = malloc(HOSTS_FILE_MAX);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
+	char *bytes = malloc(HOSTS_FILE_MAX), *less;
 	size_t len = 0;
 	ssize_t n = -1;
 
-	if (fd < 0 || !text) {
-		count = fd < 0 ? -errno : -ENOMEM;
+	if (fd < 0 || !bytes) {
+		err = fd < 0 ? -errno : -ENOMEM;
 	} else {
 		while (len < HOSTS_FILE_MAX &&
-		       (n = read(fd, text + len, HOSTS_FILE_MAX - len)) > 0)
+		       (n = read(fd, bytes + len, HOSTS_FILE_MAX - len)) > 0)
 			len += (size_t)n;
-		count = n < 0 ? -errno :
-				(int)hosts_parse((struct str){ text, len }, name, addrs, max);
+		err = n < 0 ? -errno : 0;
 	}
 	if (fd >= 0)
 		close(fd);
+	if (err < 0 || len == 0) {
+		free(bytes);
+		bytes = NULL;
+		len = 0;
+	}
+	less = bytes ? realloc(bytes, len) : NULL;
+	*text = less ? less : bytes;
+	*text_len = len;
+	return err;
+}
+
+int hosts_load(const char *path, struct str name, union addr *addrs, unsigned max)
+{
+	char *text;
+	size_t len;
+	int err = hosts_read(path, &text, &len);
+	unsigned count = hosts_parse((struct str){ text, len }, name, addrs, max);
+
 	free(text);
-	return count;
+	return err < 0 ? err : (int)count;
 }

@@ -9,7 +9,10 @@
  * were written, at most max.  Lines and names that are none are skipped. */
 unsigned hosts_parse(struct str text, struct str name, union addr *addrs, unsigned max);
 
-/* The same of a file, of which at most 1 MiB is read; or -errno. */
+/* Such a file, of which at most 1 MiB is read; *text is to be freed.  On -errno it is empty. */
+int hosts_read(const char *path, char **text, size_t *len);
+
+/* The addresses in a file; or -errno. */
 int hosts_load(const char *path, struct str name, union addr *addrs, unsigned max);
 
 #endif

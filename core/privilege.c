@@ -69,16 +69,19 @@ static unsigned cap_to_mark(void)
 	return privilege_net_raw() ? CAP_NET_RAW : CAP_NET_ADMIN;
 }
 
-int privilege_drop_to_socket_work(uint32_t uid)
+int privilege_own_sockets(uint32_t uid)
+{
+	if (uid == 0)
+		return 0;
+	(void)setfsuid(uid);
+	return (uint32_t)setfsuid(uid) == uid ? 0 : -EPERM;     /* returns the id before the call */
+}
+
+int privilege_drop_to_socket_work(void)
 {
 	/* With CAP_SYS_RESOURCE, which containers rarely have, our pipes are not counted. */
 	const unsigned keep[] = { cap_to_mark(), CAP_SYS_RESOURCE };
 
-	if (uid != 0) {
-		(void)setfsuid(uid);
-		if ((uint32_t)setfsuid(uid) != uid)     /* returns the id before the call */
-			return -EPERM;
-	}
 	return keep_only(keep, ARRAY_LEN(keep));
 }
 

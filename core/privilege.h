@@ -15,9 +15,13 @@ bool privilege_setuid(void);
  * privileges through execve. */
 void privilege_harden_process(void);
 
-/* For a worker: sockets made from here on belong to uid (0: leave it), and of all capabilities
- * only the one that SO_MARK needs stays, and the one for pipes where it is there.  0 or -errno. */
-int privilege_drop_to_socket_work(uint32_t uid);
+/* For a worker, before it makes any socket: from here on they belong to uid (0: leave it).  What
+ * needs no right of a user stays, such as listening below port 1024.  0 or -errno. */
+int privilege_own_sockets(uint32_t uid);
+
+/* For a worker, once it listens: of all capabilities only the one that SO_MARK needs stays, and the
+ * one for pipes where it is there.  0 or -errno. */
+int privilege_drop_to_socket_work(void);
 
 /* For the thread that ships events: it makes such sockets (egress.h), and has files of its own. */
 int privilege_drop_to_shipping(void);

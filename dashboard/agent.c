@@ -172,7 +172,7 @@ static int open_all(struct agent *agent)
 	struct web_settings web = {
 		.egress = settings->egress,
 		.servers = &settings->servers,
-		.hosts_file = settings->hosts_file,
+		.hosts = settings->hosts,
 	};
 	char error[WEB_ERROR_MAX];
 	int err;

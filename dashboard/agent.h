@@ -24,7 +24,7 @@ struct agent_settings {                 /* texts are borrowed, for as long as th
 	const char *version;
 	struct egress egress;
 	struct upstream_sets servers;
-	const char *hosts_file;
+	struct str hosts;               /* what the hosts file held at the start */
 
 	bool ships;                     /* to a dashboard */
 	struct web_target dashboard;

@@ -112,13 +112,10 @@ static int ask(struct web_request *request, struct str name, unsigned family)
 
 static unsigned look_up_here(const struct web *web, struct str name, union addr *addrs)
 {
-	int count;
-
 	if (str_equal(name, STR("localhost")))          /* RFC 6761 6.3 */
 		return addr_parse(STR("127.0.0.1"), &addrs[0]) &&
 		       addr_parse(STR("::1"), &addrs[1]) ? 2 : 0;
-	count = hosts_load(web->settings.hosts_file, name, addrs, WEB_ADDRS_MAX);
-	return count > 0 ? (unsigned)count : 0;
+	return hosts_parse(web->settings.hosts, name, addrs, WEB_ADDRS_MAX);
 }
 
 static void find_addrs(struct web_request *request)

@@ -41,10 +41,13 @@ int web_target_parse(struct web_target *target, const char *text, char error[WEB
 /* Plain http beyond this machine: to be warned of. */
 bool web_target_is_exposed(const struct web_target *target);
 
+/* Plain http to loopback, where whoever listens there first is taken for it. */
+bool web_target_is_on_loopback(const struct web_target *target);
+
 struct web_settings {
 	struct egress egress;
 	const struct upstream_sets *servers;    /* for names; they must stay */
-	const char *hosts_file;                 /* looked into first */
+	struct str hosts;                       /* a hosts file's text, looked into first */
 };
 
 struct web {

@@ -86,14 +86,32 @@ int web_target_parse(struct web_target *target, const char *text, char error[WEB
 	return 0;
 }
 
-bool web_target_is_exposed(const struct web_target *target)
+/* 0.0.0.0 and :: lead there too. */
+static bool is_loopback(const union addr *addr)
+{
+	const struct in6_addr *v6 = &addr->v6.sin6_addr;
+	uint32_t v4;
+
+	if (addr->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(v6))
+		return IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_UNSPECIFIED(v6);
+	if (addr->sa.sa_family == AF_INET6)
+		memcpy(&v4, &v6->s6_addr[12], sizeof(v4));
+	else
+		v4 = addr->v4.sin_addr.s_addr;
+	return ntohl(v4) >> 24 == IN_LOOPBACKNET || v4 == htonl(INADDR_ANY);
+}
+
+bool web_target_is_on_loopback(const struct web_target *target)
 {
 	union addr addr;
 
-	return target->plain && !target->unix_path[0] &&
-	       !(addr_parse(str_of(target->host), &addr) &&
-		 (addr_equal_ip(&addr, &(union addr){ .v4 = { .sin_family = AF_INET,
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) } }) ||
-		  (addr.sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&addr.v6.sin6_addr)))) &&
-	       strcmp(target->host, "localhost") != 0;
+	if (!target->plain || target->unix_path[0])
+		return false;
+	return strcmp(target->host, "localhost") == 0 ||
+	       (addr_parse(str_of(target->host), &addr) && is_loopback(&addr));
+}
+
+bool web_target_is_exposed(const struct web_target *target)
+{
+	return target->plain && !target->unix_path[0] && !web_target_is_on_loopback(target);
 }

@@ -173,6 +173,17 @@ static void conn_init(struct conn *conn, struct listener *listener, int fd)
 	conn->side[CLIENT].fd = fd;
 }
 
+/* Did a redirect bring it here?  Only from the one port that the rules redirect to this listener:
+ * the kernel notes a destination for any flow, also for one that came straight as the other half
+ * of a flow of the workload's making, and whatever port that says would be dialled. */
+static bool came_by_redirect(const struct listener *listener, const struct conn *conn)
+{
+	uint16_t port = conn->kind == CONN_TLS ? 443 : 80;
+
+	return addr_port(&conn->dst) == port &&
+	       !(addr_equal_ip(&conn->dst, &listener->addr) && addr_port(&listener->addr) == port);
+}
+
 void conn_open(struct listener *listener, int fd)
 {
 	struct filter *filter = listener->filter;
@@ -197,8 +208,7 @@ void conn_open(struct listener *listener, int fd)
 		return dial_plain(conn);
 	redirected = filter->settings->original_destination(fd, listener->addr.sa.sa_family,
 							    &conn->dst);
-	if (!redirected || (addr_equal_ip(&conn->dst, &listener->addr) &&
-			    addr_port(&conn->dst) == addr_port(&listener->addr)))
+	if (!redirected || !came_by_redirect(listener, conn))
 		return refuse(conn, CLOSE_SELF, NULL);
 	if (!vet_begin(conn))
 		return refuse(conn, CLOSE_OVERLOAD, NULL);

@@ -136,8 +136,11 @@ static int filter_begin(struct worker *worker)
 	    (err = pool_init(&filter->vets, vet, vets)) < 0 ||
 	    (err = pool_init(&filter->vet_pages, VET_LARGE, VETS_LARGE_MAX)) < 0 ||
 	    (err = pool_init(&filter->bulks, sizeof(struct bulk), PIPES_MAX)) < 0 ||
+	    /* First the uid: the kernel lets sockets of the same user share a port that has
+	     * SO_REUSEPORT, and the workload may be root without any right, but not us. */
+	    (err = privilege_own_sockets(settings->uid)) < 0 ||
 	    (err = open_listeners(filter)) < 0 ||
-	    (err = privilege_drop_to_socket_work(settings->uid)) < 0)
+	    (err = privilege_drop_to_socket_work()) < 0)
 		return err;
 	return resolver_open(&worker->loop, settings->mark, &filter->resolver);
 }

@@ -22,6 +22,7 @@
 #include "jobs/filter_status.h"
 #include "jobs/filter_watch.h"
 #include "jobs/jobs.h"
+#include "jobs/shared_files.h"
 #include "jobs/sync_report.h"
 #include "jobs/tell.h"
 #include "jobs/unblock.h"
@@ -237,7 +238,10 @@ static void tell_start(struct running *running)
 			 log_str("policy_path", running->reload.source.path));
 	if (!running->rules.match_uid)
 		log_warn("startup.exemption", log_str("note", "no CAP_SETUID: only the mark "
-			 "exempts our own traffic; a workload with CAP_NET_RAW can set it too"));
+			 "exempts our own traffic; a workload with CAP_NET_RAW can set it too, and "
+			 "one with our user id can join our listeners and answer in our place: add "
+			 "SETUID to cap_add"));
+	shared_files_tell(options, &running->shipping);
 	log_info("startup.shared_namespace", log_str("note", "sound only against workloads without "
 		 "CAP_NET_RAW and CAP_NET_ADMIN: use cap_drop: [ALL]"));
 }

@@ -1,6 +1,8 @@
 /* ship.c - the thread that ships events, started and ended with the filter. */
 #include "jobs/ship.h"
 
+#include <stdlib.h>
+
 #include "core/log.h"
 
 enum { FLUSH_MS = 2000 };               /* SIGTERM: so long for what is still to be sent */
@@ -38,4 +40,6 @@ void shipping_stop(struct shipping *shipping)
 {
 	agent_stop(shipping->agent, FLUSH_MS);
 	shipping->agent = NULL;
+	free(shipping->hosts);
+	shipping->hosts = NULL;
 }

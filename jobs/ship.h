@@ -9,6 +9,7 @@ enum { SHIP_WARNINGS_MAX = 8 };
 
 struct shipping {
 	struct agent_settings settings;
+	char *hosts;                    /* what the hosts file held */
 	struct agent *agent;            /* NULL: nothing of it is configured, or not started */
 	const char *warnings[SHIP_WARNINGS_MAX];        /* to be logged once the log is open */
 	unsigned warning_count;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/hosts.h"
 #include "jobs/ship.h"
 
 enum {
@@ -83,6 +84,11 @@ static int read_dashboard(struct shipping *shipping, const struct options *optio
 	if (web_target_is_exposed(&settings->dashboard))
 		warn(shipping, "DASHBOARD_HOST is plain http: events and the key can be read on "
 		     "the way; to a public address nothing is sent so: use https");
+	if (web_target_is_on_loopback(&settings->dashboard))
+		warn(shipping, "DASHBOARD_HOST is plain http to this machine, where the workload "
+		     "may listen first: it would get events and the key, and with "
+		     "ENABLE_REMOTE_UNBLOCK could widen the policy: use unix:/path out of its "
+		     "reach, https, or a dashboard in another network namespace");
 	settings->ships = true;
 	settings->api_key = options->dashboard_api_key;
 	settings->queue_size = options->dashboard_queue_size;
@@ -141,6 +147,10 @@ static int read_otlp(struct shipping *shipping, const struct options *options,
 	if (web_target_is_exposed(&settings->otlp))
 		warn(shipping, "OTEL_EXPORTER_OTLP_ENDPOINT is plain http: events can be read on "
 		     "the way; to a public address nothing is sent so: use https");
+	if (web_target_is_on_loopback(&settings->otlp))
+		warn(shipping, "OTEL_EXPORTER_OTLP_ENDPOINT is plain http to this machine, where "
+		     "the workload may listen first and would get the events: use https, or a "
+		     "collector in another network namespace");
 	settings->exports = true;
 	settings->service_name = options->otel_service_name;
 	settings->queue_size = options->dashboard_queue_size;
@@ -210,14 +220,18 @@ int shipping_read(struct shipping *shipping, const struct options *options,
 	char why[UPSTREAMS_ERROR_MAX];
 
 	settings->version = RINGFENCE_VERSION;
-	settings->hosts_file = "/etc/hosts";
 	settings->api_key = settings->spool_folder = settings->service_name = "";
 	read_hostname(settings, options);
 	if (read_dashboard(shipping, options, error) < 0 ||
 	    read_otlp(shipping, options, error) < 0 || read_alerts(shipping, options, error) < 0)
 		return -EINVAL;
-	if (agent_is_needed(settings) &&
-	    upstreams_load(options->dns_upstreams, options->resolv_conf, &settings->servers, why) <
+	if (!agent_is_needed(settings))
+		return 0;
+	/* Once: the workload may have the same file, write its own address of the dashboard there,
+	 * and our connection would be let out. */
+	(void)hosts_read("/etc/hosts", &shipping->hosts, &settings->hosts.len);
+	settings->hosts.at = shipping->hosts;
+	if (upstreams_load(options->dns_upstreams, options->resolv_conf, &settings->servers, why) <
 	    0)
 		return refuse(error, "%s", why);
 	return 0;

@@ -163,7 +163,7 @@ static void lookup(struct rule *rule, const char *set)
 }
 
 /* What nft leaves out of its listing because a later word implies it: once in a rule. */
-static void depend_on_family(struct rule *rule, uint8_t family)
+void rule_depend_on_family(struct rule *rule, uint8_t family)
 {
 	if (rule->family == family)
 		return;
@@ -233,7 +233,7 @@ void expr_not_to_lo(struct rule *rule)
 
 static void load_daddr(struct rule *rule, uint8_t family)
 {
-	depend_on_family(rule, family);
+	rule_depend_on_family(rule, family);
 	if (family == AF_INET)
 		load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP_DADDR, 4);
 	else
@@ -257,7 +257,7 @@ void expr_saddr_v4(struct rule *rule, const struct in_addr *addr)
 {
 	char text[INET_ADDRSTRLEN];
 
-	depend_on_family(rule, AF_INET);
+	rule_depend_on_family(rule, AF_INET);
 	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR, 4);
 	compare(rule, NFT_CMP_EQ, addr, 4);
 	rule_say(rule, "ip saddr %s", inet_ntop(AF_INET, addr, text, sizeof(text)));
@@ -265,8 +265,19 @@ void expr_saddr_v4(struct rule *rule, const struct in_addr *addr)
 
 void expr_ipv6(struct rule *rule)
 {
-	depend_on_family(rule, AF_INET6);
+	rule_depend_on_family(rule, AF_INET6);
 	rule_say(rule, "meta nfproto ipv6");
+}
+
+void expr_ip_options(struct rule *rule)
+{
+	const uint8_t words = 0x0f;
+
+	rule_depend_on_family(rule, AF_INET);
+	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
+	mask(rule, &words, sizeof(words));
+	compare_u8(rule, NFT_CMP_GT, 5);
+	rule_say(rule, "ip hdrlength > 5");
 }
 
 void expr_daddr_in(struct rule *rule, uint8_t family, const char *set)
@@ -380,7 +391,7 @@ void expr_tcp_rst(struct rule *rule)
 
 void expr_icmp_echo(struct rule *rule)
 {
-	depend_on_family(rule, AF_INET);
+	rule_depend_on_family(rule, AF_INET);
 	rule_depend_on_protocol(rule, IPPROTO_ICMP);
 	load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_TYPE, 1);
 	compare_u8(rule, NFT_CMP_EQ, ICMP_ECHO);
@@ -389,7 +400,7 @@ void expr_icmp_echo(struct rule *rule)
 
 void expr_icmpv6(struct rule *rule, uint8_t type, const char *name)
 {
-	depend_on_family(rule, AF_INET6);
+	rule_depend_on_family(rule, AF_INET6);
 	rule_depend_on_protocol(rule, IPPROTO_ICMPV6);
 	load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_TYPE, 1);
 	compare_u8(rule, NFT_CMP_EQ, type);
@@ -398,7 +409,7 @@ void expr_icmpv6(struct rule *rule, uint8_t type, const char *name)
 
 void expr_hoplimit(struct rule *rule, uint8_t limit)
 {
-	depend_on_family(rule, AF_INET6);
+	rule_depend_on_family(rule, AF_INET6);
 	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP6_HOPLIMIT, 1);
 	compare_u8(rule, NFT_CMP_EQ, limit);
 	rule_say(rule, "ip6 hoplimit %u", limit);
@@ -441,6 +452,12 @@ void expr_ct_dnat(struct rule *rule)
 {
 	ct_bits(rule, NFT_CT_STATUS, NFT_CMP_NEQ, IPS_DST_NAT);
 	rule_say(rule, "ct status dnat");
+}
+
+void expr_ct_not_dnat(struct rule *rule)
+{
+	ct_bits(rule, NFT_CT_STATUS, NFT_CMP_EQ, IPS_DST_NAT);
+	rule_say(rule, "ct status ! dnat");
 }
 
 void expr_ct_not_snat(struct rule *rule)

@@ -28,6 +28,8 @@ void rule_finish(struct rule *rule);
  * Add words to the rule's text, a space before all but the first. */
 __attribute__((format(printf, 2, 3)))
 void rule_say(struct rule *rule, const char *format, ...);
+/* Match the family (AF_INET or AF_INET6) without saying so, once: a later word implies it. */
+void rule_depend_on_family(struct rule *rule, uint8_t family);
 /* Match the transport protocol without saying so, once: a later word implies it. */
 void rule_depend_on_protocol(struct rule *rule, uint8_t protocol);
 /* A new expression at the rule's end; NULL: no memory, rule->failed is set. */
@@ -57,6 +59,8 @@ void expr_dport(struct rule *rule, uint8_t protocol, uint16_t port); /* tcp dpor
 void expr_dport_in(struct rule *rule, uint8_t protocol, const char *set); /* udp dport @set */
 void expr_udp_dport_outside(struct rule *rule, uint16_t first,
 			    uint16_t last);                     /* udp dport != 32768-60999 */
+void expr_ip_options(struct rule *rule);        /* ip hdrlength > 5 */
+void expr_routing_header(struct rule *rule);    /* exthdr rt exists */
 void expr_tcp_syn(struct rule *rule);           /* tcp flags syn / fin,syn,rst,ack */
 void expr_tcp_syn_ack(struct rule *rule);       /* tcp flags syn,ack / fin,syn,rst,ack */
 void expr_tcp_rst(struct rule *rule);           /* tcp flags & rst == rst */
@@ -67,6 +71,7 @@ void expr_ct_mark(struct rule *rule, uint32_t mark);            /* ct mark 0x524
 void expr_ct_original(struct rule *rule);                       /* ct direction original */
 void expr_ct_reply(struct rule *rule);                          /* ct direction reply */
 void expr_ct_dnat(struct rule *rule);                           /* ct status dnat */
+void expr_ct_not_dnat(struct rule *rule);                       /* ct status ! dnat */
 void expr_ct_not_snat(struct rule *rule);                       /* ct status ! snat */
 void expr_ct_new(struct rule *rule);                            /* ct state new */
 void expr_ct_not_new(struct rule *rule);                        /* ct state != new */

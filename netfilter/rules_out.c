@@ -52,6 +52,28 @@ static void out_spoofed(struct table *table)
 	expr_goto(rule, chain_stray.name);
 }
 
+static bool has_own_ports(const struct nft_rules *rules)
+{
+	return rules->mode == NFT_HTTPS || (rules->dns_port && rules->dns_port != DNS_PORT);
+}
+
+/* tcp flags syn / fin,syn,rst,ack tcp dport @own_ports ct status ! dnat fib daddr type local
+ * reject with tcp reset
+ * A connection straight to our listeners is not always the original direction of its flow.  Who
+ * has one of our ports before us sends a SYN from it to another port of his own, which does not
+ * answer; what he then opens from there is the reply, and our listener would take the original
+ * destination for the one that was asked for. */
+static void out_own_opened(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_tcp_syn(rule);
+	expr_dport_in(rule, IPPROTO_TCP, table->names->own_ports);
+	expr_ct_not_dnat(rule);
+	expr_daddr_local(rule);
+	expr_reject_tcp(rule);
+}
+
 /* oif "lo" ct direction reply ct status ! snat accept
  * What our listeners answer, and every other answer on loopback, without a look-up.  Where a flow
  * has source NAT (another's) its answers are sent elsewhere than their sender asked for, and the
@@ -111,7 +133,7 @@ static void out_own_udp(struct table *table, uint16_t port)
 
 static void out_listeners(struct table *table, const struct nft_rules *rules)
 {
-	if (rules->mode == NFT_HTTPS || (rules->dns_port && rules->dns_port != DNS_PORT))
+	if (has_own_ports(rules))
 		out_own_ports(table);
 	if (rules->dns_port && rules->dns_port != DNS_PORT)
 		out_own_udp(table, rules->dns_port);
@@ -391,6 +413,8 @@ static void add_local(struct table *table, const struct nft_rules *rules)
 {
 	out_ours(table, rules);
 	out_spoofed(table);
+	if (has_own_ports(rules))
+		out_own_opened(table);
 	out_answers(table);
 	out_redirected(table);
 	out_listeners(table, rules);
@@ -403,8 +427,25 @@ static void add_local(struct table *table, const struct nft_rules *rules)
 		out_old_questions(table);
 }
 
+/* ip hdrlength > 5 goto refuse
+ * exthdr rt exists goto refuse
+ * An IPv4 option and an IPv6 routing header can say the way, without any privilege: the rules would
+ * judge the first hop, a listed address, which may pass the packet on to any other.  No IPv4 option
+ * at all: the kernel's search for a single one gives up on what it cannot read. */
+static void out_source_routed(struct table *table)
+{
+	struct rule *rule = table_add_rule(table, &out);
+
+	expr_ip_options(rule);
+	expr_goto(rule, chain_refuse.name);
+	rule = table_add_rule(table, &out);
+	expr_routing_header(rule);
+	expr_goto(rule, chain_refuse.name);
+}
+
 static void add_known(struct table *table, bool inbound)
 {
+	out_source_routed(table);
 	out_taken_over(table);
 	out_ours_closed(table);
 	if (inbound) {

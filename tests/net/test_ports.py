@@ -1,4 +1,9 @@
-"""test_ports.py - a source port that a client had is not its redirect: our own dials are apart."""
+"""test_ports.py - a source port that a client had is not its redirect: our own dials are apart.
+Nor is what a client sent from one of our ports, before we had it."""
+import contextlib
+import errno
+import socket
+
 from internet import ORIGIN
 
 
@@ -23,3 +28,25 @@ def test_a_port_that_a_refused_client_had_does_not_lead_us_back_to_ourselves(net
     finally:
         net.box.sysctl(ipv4__ip_local_port_range="32768 60999")
     assert len(net.ringfence.events("http.allowed")) == 1
+
+
+@contextlib.contextmanager
+def bound(net, port):
+    with net.client.open(uid=65534) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        yield sock
+
+
+def test_an_allowed_name_is_not_reached_on_another_port_by_half_a_flow(net):
+    """9000 answers no SYN from 8080; then a connection from 9000 to 8080 is that flow's answer."""
+    with bound(net, 8080) as first:
+        net.start(domains=["allowed.test"])
+        with bound(net, 9000) as full:
+            full.listen(0)
+            with net.client.connect("127.0.0.1", 9000):
+                first.setblocking(False)
+                assert first.connect_ex(("127.0.0.1", 9000)) == errno.EINPROGRESS
+    with bound(net, 9000) as answering:
+        assert answering.connect_ex(("127.0.0.1", 8080)) == errno.ECONNREFUSED
+    assert net.internet.arrived(ORIGIN) == 0

@@ -112,6 +112,66 @@ def test_an_answer_to_us_in_the_name_of_dockers_resolver_is_lost(net, mode):
     assert asked == b"question" and ours.recv(100) == b"answer"
 
 
+@families
+@pytest.mark.parametrize("mode, port", [("https", 8080), ("https", 8443), ("dns-strict", 5300),
+                                        ("dns", 5300)])
+def test_our_listeners_are_not_reached_as_the_answer_of_a_flow(net, family, mode, port):
+    """Its first packet came from our port before that was ours, to a port that does not answer."""
+    net.install(*words(mode))
+    deaf = half_a_flow(net, family, port)
+    listener = net.listen(net.box, family, LOOPBACK[family], port)
+    answering = net.make(net.box, family)
+    answering.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    answering.bind((LOOPBACK[family], deaf))
+    assert refusal(answering, (LOOPBACK[family], port)) == errno.ECONNREFUSED
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def half_a_flow(net, family, port):
+    """A SYN from this port to another one, whose listener takes no more: that port."""
+    full = net.make(net.box, family)
+    full.bind((LOOPBACK[family], 0))
+    full.listen(0)
+    net.make(net.box, family).connect(full.getsockname()[:2])
+    first = net.make(net.box, family)
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    first.bind((LOOPBACK[family], port))
+    first.setblocking(False)
+    assert first.connect_ex(full.getsockname()[:2]) == errno.EINPROGRESS
+    deaf = full.getsockname()[1]
+    first.close()
+    full.close()
+    return deaf
+
+
+def by_way_of(net, family, kind=socket.SOCK_DGRAM):
+    """A socket of the workload's whose packets go to LISTED first, then where they are sent."""
+    with as_uid(WORKLOAD):
+        made = net.make(net.box, family, kind)
+    if family == V6:            # RFC 8754: one more hop
+        way = bytes([0, 4, 4, 1, 1, 0, 0, 0]) + bytes(16) + socket.inet_pton(V6, LISTED[V6])
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, way)
+    else:                       # loose source route
+        way = bytes([131, 7, 4]) + socket.inet_aton(LISTED[family]) + b"\0"
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, way)
+    return made
+
+
+@families
+@pytest.mark.parametrize("mode", ["https", "dns-strict"])
+def test_a_listed_address_is_no_first_hop_to_others(net, family, mode):
+    net.install(*words(mode, ALLOWED))
+    arriving = net.sniff()
+    assert send(by_way_of(net, family), b"secret", (OUTSIDE[family], 9999)) is not None
+    connecting = by_way_of(net, family, socket.SOCK_STREAM)
+    connecting.settimeout(0.2)
+    with pytest.raises(OSError):
+        connecting.connect((OUTSIDE[family], 9999))
+    assert arriving.arrived() == []
+
+
 # What is not to be taken for such a thing
 
 @modes

@@ -249,6 +249,42 @@ def test_https_is_checked_against_the_authorities(net, server):
     assert "ertificate" in net.ringfence.wait_event("dashboard: probe error")["err"]
 
 
+# What a workload shares with us: in one network namespace Docker gives all the same /etc/hosts.
+
+def with_hosts(net, *lines):
+    """A wrapper for start(), and the file, which is open to everybody."""
+    hosts = os.path.join(net.folder, "hosts")
+    with open(hosts, "w") as file:
+        file.write("".join(f"{line}\n" for line in ("127.0.0.1 localhost", *lines)))
+    return hosts, ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
+
+
+def test_a_name_of_the_hosts_file_is_found_there(net, server):
+    server.address = "192.0.2.82"
+    start(net, server, wrapper=with_hosts(net, f"192.0.2.82 extra {NAME}")[1])
+    block(net)
+    server.wait_event(msg="https.blocked")
+    assert net.internet.arrived(ADDRESS) == 0
+
+
+def test_what_the_workload_writes_into_the_hosts_file_leads_nobody_to_it(net, server):
+    """A request that fails makes the name be looked up again: that is when it would be read."""
+    hosts, wrapper = with_hosts(net)
+    start(net, server, wrapper=wrapper)
+    block(net)
+    server.wait_event(msg="https.blocked")
+    with open(hosts, "a") as file:
+        file.write(f"{ATTACKER} {NAME}\n")
+    server.die()
+    before = net.internet.arrived(ATTACKER)
+    block(net, name="later.test")
+    net.ringfence.wait_event("dashboard.send_failed")
+    server.revive()
+    server.wait_event(msg="https.blocked", https="later.test")
+    assert net.internet.arrived(ATTACKER) == before
+    assert server.posts and all(post.header("x-api-key") == KEY for post in server.posts)
+
+
 def test_plain_http_to_a_public_address_is_refused(net, server):
     server.internet.dns.set("public.test", "8.8.4.4")
     start(net, server, {"DASHBOARD_HOST": "http://public.test"})
@@ -276,6 +312,21 @@ def test_plain_http_and_a_short_key_are_warned_of(net, server):
     net.ringfence.wait_event(lambda fact: "32 bytes" in fact.get("note", ""))
     net.ringfence.wait_event(lambda fact: "plain http" in
                              fact.get("note", ""))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8081", "http://localhost:8081", "[::1]:8081",
+                                  "http://127.1.2.3:8081"])
+def test_plain_http_to_where_the_workload_may_listen_first_is_warned_of(net, host):
+    net.start(domains=["allowed.test"], env={"DASHBOARD_HOST": host, **SHIP})
+    note = net.ringfence.wait_event(lambda fact: "listen first" in fact.get("note", ""))
+    assert note["level"] == "warn" and "unix:" in note["note"]
+
+
+@pytest.mark.parametrize("host", ["https://127.0.0.1:8081", "unix:/run/nobody.sock",
+                                  "http://192.0.2.81:8081"])
+def test_other_places_are_not_warned_of_so(net, host):
+    net.start(domains=["allowed.test"], env={"DASHBOARD_HOST": host, **SHIP})
+    assert "listen first" not in net.ringfence.log()
 
 
 def test_without_any_of_it_there_is_no_thread_and_no_libcurl(net):

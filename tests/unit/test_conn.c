@@ -29,12 +29,14 @@
 
 #define ORIGIN "203.0.113.7"
 
+enum { OTHER_PORT = 9000 };
+
 static struct worker worker;
 static struct filter_settings settings;
 static struct filter_listener one_listener;
 static struct worker_job job;
 static _Atomic uint32_t open_count[CONN_KINDS];
-static int origin_fd, event_fd;
+static int origin_fds[2], event_fd;     /* on port 80, and another */
 static union addr origin, listener;
 
 static bool to_origin(int fd, sa_family_t family, union addr *dst)
@@ -78,12 +80,13 @@ static bool own_world(void)
 	return ok;
 }
 
-static int listen_on(const char *ip, union addr *addr)
+static int listen_on(const char *ip, uint16_t port, union addr *addr)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(*addr);
 
 	assert_true(addr_parse(str_of(ip), addr));
+	addr_set_port(addr, port);
 	assert_int_equal(bind(fd, &addr->sa, addr_len(addr)), 0);
 	assert_int_equal(listen(fd, 64), 0);
 	assert_int_equal(getsockname(fd, &addr->sa, &len), 0);
@@ -93,10 +96,10 @@ static int listen_on(const char *ip, union addr *addr)
 /* The origin echoes until the client has finished. */
 static void *echo(void *arg)
 {
+	const int *listening = arg;
 	int fd;
 
-	(void)arg;
-	while ((fd = accept(origin_fd, NULL, NULL)) >= 0) {
+	while ((fd = accept(*listening, NULL, NULL)) >= 0) {
 		char text[4096];
 		ssize_t n;
 
@@ -204,7 +207,7 @@ static int begin(void **state)
 	assert_int_equal(policy_from_lists(NULL, "allowed.test", &policy, &policy_error), 0);
 	policy_set_current(policy);
 	/* A free port, found by binding to port 0 and letting go. */
-	close(listen_on("127.0.0.1", &listener));
+	close(listen_on("127.0.0.1", 0, &listener));
 	one_listener = (struct filter_listener){ .addr = listener, .kind = CONN_HTTP };
 	settings.listeners = &one_listener;
 	settings.listener_count = 1;
@@ -333,6 +336,19 @@ static void a_blocked_conversation_can_be_explained(void **state)
 	assert_true(client.got > 20);
 }
 
+/* As connection tracking says of one that came straight, as the other half of somebody's flow. */
+static void a_destination_on_a_port_that_is_not_redirected_here_is_refused(void **state)
+{
+	struct client client = { .text = allowed, .body = 40000 };
+
+	(void)state;
+	addr_set_port(&origin, OTHER_PORT);
+	conversation(&client, 0);
+	addr_set_port(&origin, 80);
+	assert_int_equal(client.got, 0);
+	assert_int_equal(atomic_load(&worker.metrics.conns_allowed), 0);
+}
+
 static void closing_at_any_completion_gives_everything_back(void **state)
 {
 	const struct client kinds[] = { { .text = allowed, .body = 40000 }, { .text = blocked },
@@ -365,9 +381,12 @@ static int make_world(void **state)
 		print_message("needs root: 0 of its tests run\n");
 		exit(77);
 	}
-	origin_fd = listen_on(ORIGIN, &origin);
-	assert_int_equal(pthread_create(&thread, NULL, echo, NULL), 0);
-	pthread_detach(thread);
+	for (size_t i = 0; i < ARRAY_LEN(origin_fds); i++) {
+		origin_fds[i] = listen_on(ORIGIN, i == 0 ? 80 : OTHER_PORT, &origin);
+		assert_int_equal(pthread_create(&thread, NULL, echo, &origin_fds[i]), 0);
+		pthread_detach(thread);
+	}
+	addr_set_port(&origin, 80);
 	return 0;
 }
 
@@ -383,6 +402,7 @@ int main(void)
 		conn_test(an_allowed_conversation_arrives_whole_in_both_directions),
 		conn_test(a_blocked_conversation_is_reset_and_says_nothing),
 		conn_test(a_blocked_conversation_can_be_explained),
+		conn_test(a_destination_on_a_port_that_is_not_redirected_here_is_refused),
 		conn_test(closing_at_any_completion_gives_everything_back),
 		conn_test(a_slow_reader_gets_all_and_costs_few_buffers),
 		small_tests(an_allowed_conversation_arrives_whole_in_both_directions),

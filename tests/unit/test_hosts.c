@@ -77,6 +77,8 @@ static void a_file_of_anything_is_read_within_its_bounds(void **state)
 static void a_file_is_loaded_or_its_error_told(void **state)
 {
 	char path[] = "/tmp/ringfence-hosts-XXXXXX";
+	size_t len;
+	char *text;
 	int fd = mkstemp(path);
 
 	(void)state;
@@ -84,7 +86,15 @@ static void a_file_is_loaded_or_its_error_told(void **state)
 	assert_int_equal(write(fd, file, sizeof(file) - 1), sizeof(file) - 1);
 	close(fd);
 	assert_int_equal(hosts_load(path, STR("db.test"), addrs, 8), 2);
+	assert_int_equal(hosts_read(path, &text, &len), 0);
+	assert_int_equal(len, sizeof(file) - 1);
+	assert_memory_equal(text, file, len);
+	free(text);
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(hosts_load(path, STR("db.test"), addrs, 8), 0);
 	unlink(path);
+	assert_int_equal(hosts_read(path, &text, &len), -ENOENT);
+	assert_int_equal(len, 0);
 	assert_int_equal(hosts_load(path, STR("db.test"), addrs, 8), -ENOENT);
 }
 
