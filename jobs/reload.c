@@ -26,8 +26,8 @@ enum {
 	STILL_MS = 200,                 /* a re-check reads no file that changes meanwhile */
 	WRITER_SECONDS = 60,            /* may somebody have the file open and not write */
 	CHANGES_MAX = 8,                /* read in a row, then others have their turn */
-	WATCHED = IN_MASK_ADD | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
-		  IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
+	WATCHED = IN_MASK_ADD | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
+		  IN_DELETE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
 	/* Of the file alone: a log beside it is written all the time. */
 	WATCHED_FILE = WATCHED | IN_MODIFY,
 };
