@@ -45,6 +45,11 @@ def send(made, data, address):
     return None
 
 
+def arrived(sniffer):
+    """Not what the kernel tells its link about multicast groups, in dns mode."""
+    return [packet for packet in sniffer.arrived() if packet[0] >> 4 != 6 or packet[24] != 0xff]
+
+
 @modes
 def test_an_answer_in_a_listed_ones_name_goes_nowhere(net, mode):
     """First a question that its "answer" belongs to, in the name of who shall get the secret."""
@@ -53,7 +58,7 @@ def test_an_answer_in_a_listed_ones_name_goes_nowhere(net, mode):
     asked = send(in_the_name_of(net, ELSEWHERE, 7000), b"x", (LISTED[V6], 9999))
     told = send(in_the_name_of(net, LISTED[V6], 9999), b"secret", (ELSEWHERE, 7000))
     assert {asked, told} == LOST
-    assert arriving.arrived() == []
+    assert arrived(arriving) == []
 
 
 @modes
@@ -73,7 +78,7 @@ def test_nothing_leaves_in_another_name_and_nobody_here_gets_it(net, mode, targe
     with pytest.raises(PermissionError):
         by_cmsg.sendmsg([b"secret"], [(socket.IPPROTO_IPV6, IPV6_PKTINFO, name)], 0,
                         (target, 5000))
-    assert arriving.arrived() == []
+    assert arrived(arriving) == []
     server.setblocking(False)
     with pytest.raises(BlockingIOError):
         server.recv(100)
@@ -169,7 +174,7 @@ def test_a_listed_address_is_no_first_hop_to_others(net, family, mode):
     connecting.settimeout(0.2)
     with pytest.raises(OSError):
         connecting.connect((OUTSIDE[family], 9999))
-    assert arriving.arrived() == []
+    assert arrived(arriving) == []
 
 
 # What is not to be taken for such a thing
