@@ -15,6 +15,8 @@ static bool next_word(struct str *rest, const char *separators, struct str *word
 {
 	size_t at = 0, len = 0;
 
+	if (rest->len == 0)                     /* of nothing at all: NULL */
+		return false;
 	while (at < rest->len && strchr(separators, rest->at[at]) && rest->at[at] != '\0')
 		at++;
 	while (at + len < rest->len && (!strchr(separators, rest->at[at + len]) ||

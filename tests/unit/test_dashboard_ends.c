@@ -8,32 +8,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
 #include "dashboard/store_ends.h"
-
-static int open_store(void **state)
-{
-	static unsigned number;
-	struct store *store = NULL;
-	char path[64], error[STORE_ERROR_MAX];
-
-	snprintf(path, sizeof(path), "memory:ends-%d-%u", getpid(), number++);
-	if (sodium_init() < 0)
-		return -1;
-	if (store_open(&(struct store_config){ "", path }, &store, error) < 0) {
-		fprintf(stderr, "%s\n", error);
-		return -1;
-	}
-	*state = store;
-	return 0;
-}
-
-static int close_store(void **state)
-{
-	store_close(*state);
-	return 0;
-}
+#include "tests/unit/dashboard_world.h"
 
 static json_t *facts_of(const char *hostname, int conn, const char *flow)
 {

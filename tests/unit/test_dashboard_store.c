@@ -8,34 +8,11 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
 #include "dashboard/rfc3339.h"
 #include "dashboard/store_events.h"
 #include "dashboard/store_unblocks.h"
-
-static int open_store(void **state)
-{
-	static unsigned number;
-	struct store *store = NULL;
-	char path[64], error[STORE_ERROR_MAX];
-
-	snprintf(path, sizeof(path), "memory:test-%d-%u", getpid(), number++);
-	if (sodium_init() < 0)
-		return -1;
-	if (store_open(&(struct store_config){ "", path }, &store, error) < 0) {
-		fprintf(stderr, "%s\n", error);
-		return -1;
-	}
-	*state = store;
-	return 0;
-}
-
-static int close_store(void **state)
-{
-	store_close(*state);
-	return 0;
-}
+#include "tests/unit/dashboard_world.h"
 
 static void add(struct store *store, const char *name, const char *action, int count)
 {

@@ -10,6 +10,7 @@
 
 #include "proto/dns.h"
 #include "proto/hostname.h"
+#include "tests/unit/corpus.h"
 #include "tests/unit/dns_text.h"
 
 enum { DATA_MAX = 1 << 16 };
@@ -257,45 +258,24 @@ static bool entry_is_expected(const json_t *entry)
 	return right;
 }
 
-static void run_file(const char *name)
+static unsigned judge(json_t *entry)
 {
-	const char *folder = getenv("RINGFENCE_CORPUS");
-	unsigned entries = 0, wrong = 0;
-	char path[4096];
-	json_t *entry;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "../shared/corpus", name);
-	file = fopen(path, "r");
-	if (!file) {
-		print_message("%s: not here, 1 file skipped\n", path);
-		skip();
-	}
-	while ((entry = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL))) {
-		if (!entry_is_expected(entry)) {
-			print_error("%s: not as expected\n", text_of(entry, "id"));
-			wrong++;
-		}
-		entries++;
-		json_decref(entry);
-	}
-	assert_true(feof(file));
-	fclose(file);
-	print_message("%s: %u entries, %u wrong\n", name, entries, wrong);
-	assert_true(entries > 0);
-	assert_int_equal(wrong, 0);
+	if (entry_is_expected(entry))
+		return 0;
+	print_error("%s: not as expected\n", text_of(entry, "id"));
+	return 1;
 }
 
 static void dns_judges_captured_messages_as_expected(void **state)
 {
 	(void)state;
-	run_file("dns.jsonl");
+	corpus_run("dns.jsonl", judge);
 }
 
 static void dns_judges_attacks_as_expected(void **state)
 {
 	(void)state;
-	run_file("dns_attacks.jsonl");
+	corpus_run("dns_attacks.jsonl", judge);
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "proto/http.h"
+#include "tests/unit/corpus.h"
 
 /* What a connection came to. */
 struct outcome {
@@ -108,7 +109,7 @@ static size_t from_hex(const char *hex, uint8_t *out)
 }
 
 /* The number of wrong outcomes of one entry. */
-static unsigned run_entry(const json_t *entry)
+static unsigned run_entry(json_t *entry)
 {
 	static const size_t read_sizes[] = { 1, 2, 3, 7, 1460, 16384, SIZE_MAX };
 	const json_t *expect = json_object_get(entry, "expect");
@@ -135,42 +136,16 @@ static unsigned run_entry(const json_t *entry)
 	return wrong;
 }
 
-static void run_file(const char *name)
-{
-	const char *folder = getenv("RINGFENCE_CORPUS");
-	unsigned entries = 0, wrong = 0;
-	char path[4096];
-	json_t *entry;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "../shared/corpus", name);
-	file = fopen(path, "r");
-	if (!file) {
-		print_message("%s: not here, 1 file skipped\n", path);
-		skip();
-	}
-	while ((entry = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL))) {
-		wrong += run_entry(entry);
-		entries++;
-		json_decref(entry);
-	}
-	assert_true(feof(file));
-	fclose(file);
-	print_message("%s: %u entries, %u wrong\n", name, entries, wrong);
-	assert_true(entries > 0);
-	assert_int_equal(wrong, 0);
-}
-
 static void http_judges_captured_heads_as_expected(void **state)
 {
 	(void)state;
-	run_file("http.jsonl");
+	corpus_run("http.jsonl", run_entry);
 }
 
 static void http_judges_attacks_as_expected(void **state)
 {
 	(void)state;
-	run_file("http_attacks.jsonl");
+	corpus_run("http_attacks.jsonl", run_entry);
 }
 
 int main(void)
