@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "core/metrics.h"
+#include "core/privilege.h"
 #include "forward/dial.h"
 
 enum {
@@ -90,6 +91,8 @@ void filter_names_taken(const struct running *running, char *out, size_t size)
 	};
 	char addr[ADDR_TEXT_MAX];
 
+	/* As the workers: who has the port under another user is another.  The start is over. */
+	(void)privilege_own_sockets(running->settings.uid);
 	snprintf(out, size, "HTTP_PORT, HTTPS_PORT or DNS_PORT was taken by another program");
 	for (unsigned i = 0; i < running->settings.listener_count; i++) {
 		const struct filter_listener *listener = &running->listeners[i];

@@ -50,7 +50,8 @@ def test_who_was_there_first_ends_the_start_and_nothing_leaves(net, kind, port, 
     with take(net, kind, port, uid=uid):
         instance = net.start(domains=["allowed.test"], ready=None)
         assert instance.wait_exit() == 1
-        assert "is taken by another program" in instance.log()
+        assert f"another program listens on {'UDP' if kind == UDP else 'TCP'} port {port}," in \
+            instance.log()
         with pytest.raises(OSError):
             net.client.connect(ATTACKER, 9000, timeout=0.5)
     assert net.internet.arrived() == 0
