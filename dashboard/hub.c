@@ -17,6 +17,7 @@ struct hub {
 	struct hub_message *ring[HUB_MESSAGES];
 	uint64_t first, end;            /* numbers of the oldest, and of the next */
 	size_t bytes;
+	bool may_lag;
 	int64_t newest_id;              /* of the events published, also those that left */
 	int64_t left_id;                /* the highest that left the ring, or was before it */
 	struct hub_counts counts;
@@ -99,6 +100,11 @@ void hub_begin(struct hub *hub, struct hub_reader *reader)
 	pthread_mutex_unlock(&hub->lock);
 }
 
+void hub_may_lag(struct hub *hub)
+{
+	hub->may_lag = true;
+}
+
 bool hub_begin_after(struct hub *hub, struct hub_reader *reader, int64_t id)
 {
 	bool whole;
@@ -106,7 +112,8 @@ bool hub_begin_after(struct hub *hub, struct hub_reader *reader, int64_t id)
 	pthread_mutex_lock(&hub->lock);
 	whole = hub->left_id <= id;
 	reader->at = id > hub->newest_id ? hub->end : hub->first;
-	reader->last_id = id > hub->newest_id ? hub->newest_id : id;
+	reader->last_id = id > hub->newest_id && !hub->may_lag ? hub->newest_id : id;
+	reader->after = reader->last_id;
 	/* Ids rise: the first that is higher is where to begin. */
 	while (reader->at < hub->end && hub->ring[reader->at % HUB_MESSAGES]->id <= id)
 		reader->at++;
@@ -146,6 +153,10 @@ size_t hub_read(struct hub *hub, struct hub_reader *reader, char *buf, size_t ma
 	while (!reader->begun && reader->lost == 0 && reader->at < hub->end && len < max) {
 		struct hub_message *message = hub->ring[reader->at % HUB_MESSAGES];
 
+		if (message->id > 0 && message->id <= reader->after) {
+			reader->at++;
+			continue;
+		}
 		if (len > 0 && message->len > max - len)
 			break;
 		reader->begun = message;

@@ -131,6 +131,8 @@ static int prepare(struct server *server, char error[STORE_ERROR_MAX])
 		err = -EIO;
 	}
 	server->hub = hub_open(server->first_id, server_wake, server);
+	if (server->hub && server->store.url[0])
+		hub_may_lag(server->hub);
 	server->limits = limits_open(server->options->rate_rps, server->options->rate_burst);
 	server->streams = streams_open(server);
 	server->waiters = waiters_open();

@@ -53,6 +53,30 @@ static void hub_gives_every_reader_all_from_where_it_began(void **state)
 	assert_true(hub_begin_after(hub, &after, 10));
 	assert_true(hub_begin_after(hub, &after, 99));          /* of another store */
 	assert_int_equal(hub_read(hub, &after, buf, sizeof(buf)), 0);
+	publish(hub, 13, "three;");
+	assert_int_equal(hub_read(hub, &after, buf, sizeof(buf)), 6);
+	hub_close(hub);
+}
+
+static void hub_that_lags_gives_nobody_what_he_has_already(void **state)
+{
+	unsigned wakes = 0;
+	struct hub *hub = hub_open(10, on_wake, &wakes);
+	struct hub_reader after = { 0 };
+	char buf[64];
+
+	(void)state;
+	hub_may_lag(hub);
+	assert_true(hub_begin_after(hub, &after, 12));
+	publish(hub, 11, "one;");
+	publish(hub, 0, "word;");
+	publish(hub, 12, "two;");
+	assert_int_equal(hub_read(hub, &after, buf, sizeof(buf)), 5);
+	assert_memory_equal(buf, "word;", 5);
+	assert_int_equal(after.last_id, 12);
+	publish(hub, 13, "three;");
+	assert_int_equal(hub_read(hub, &after, buf, sizeof(buf)), 6);
+	assert_int_equal(after.last_id, 13);
 	hub_close(hub);
 }
 
@@ -262,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waiters_miss_nothing_that_comes_while_they_look),
 		cmocka_unit_test(hub_gives_every_reader_all_from_where_it_began),
+		cmocka_unit_test(hub_that_lags_gives_nobody_what_he_has_already),
 		cmocka_unit_test(hub_gives_a_message_in_pieces_and_keeps_it_until_then),
 		cmocka_unit_test(hub_counts_what_a_slow_reader_lost),
 		cmocka_unit_test(limits_give_each_source_its_own),
