@@ -1,6 +1,6 @@
 /* api.ts - the server's answers, or an ApiError that says what went wrong in words. */
-import type { Aggregates, ApiKey, AuditRow, Config, Instance, LogEntry, Unblock, UnblockLists }
-  from "./types";
+import type { AggregateRow, Aggregates, ApiKey, AuditRow, Config, Instance, LogEntry, Unblock,
+  UnblockLists } from "./types";
 
 export const BASE = "/api/v1";
 
@@ -137,3 +137,28 @@ export const api = {
     request<unknown>("DELETE", `/apikeys/${encodeURIComponent(String(id))}`),
   audit: () => get<AuditRow[]>("/audit"),
 };
+
+/* As many keys as the server tells at once. */
+export const SUMS_MAX = 1000;
+
+/* The keys of each verdict by themselves: those with the most events of all verdicts would leave
+ * no place for the rare ones.  more: some have more keys than were asked for. */
+export async function sumsOf(verdicts: string[], filter: Filter):
+    Promise<{ rows: AggregateRow[]; more: boolean }> {
+  const answers = await Promise.all(verdicts.map(action =>
+    api.aggregates({ ...filter, action })));
+  const sums = new Map<string, AggregateRow>();
+  for (const row of answers.flatMap(answer => answer.rows)) {
+    const known = sums.get(row.key);
+    if (known) {
+      known.total += row.total;
+      known.blocked += row.blocked;
+      known.audit += row.audit;
+      known.allowed += row.allowed;
+    } else {
+      sums.set(row.key, { ...row });
+    }
+  }
+  return { rows: [...sums.values()],
+    more: answers.some(answer => answer.rows.length >= Number(filter.limit)) };
+}

@@ -1,5 +1,5 @@
 /* aggregates.ts - sums: by name, address or client, over any time, with bytes and latency. */
-import { api } from "../api";
+import { api, SUMS_MAX } from "../api";
 import { Chart, legend } from "../chart";
 import type { Series } from "../chart";
 import { fill, h, select, wire } from "../dom";
@@ -105,7 +105,7 @@ class AggregatesPage {
     try {
       const answer = await api.aggregates({ range: params.range ?? "24h", q: params.q,
         dimension: params.by ?? "domain", component: params.component,
-        hostname: params.instance });
+        hostname: params.instance, limit: SUMS_MAX });
       if (mine !== this.asked)
         return;
       this.answer = answer;
@@ -120,8 +120,9 @@ class AggregatesPage {
   private draw(): void {
     const answer = this.answer!, { params } = current(), step = stepOf(answer);
     const { totals } = answer;
-    this.status.textContent = `${plural(answer.events, "event")} · `
-      + plural(answer.rows.length, "key");
+    const keys = plural(answer.rows.length, "key");
+    this.status.textContent = `${plural(answer.events, "event")} · ${answer.rows.length < SUMS_MAX
+      ? keys : `only the ${keys} with the most events: filter for the others`}`;
     fill(this.legendBox, legend(VERDICT_SERIES,
       [totals.blocked, totals.audit, totals.allowed].map(whole)));
     this.verdicts.set(verdictPoints(answer.buckets), step);

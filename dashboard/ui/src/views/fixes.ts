@@ -1,6 +1,6 @@
 /* fixes.ts - the three ways to let it through, what else each would let through, and what became
  * of a request: pending, applied, failed, undone. */
-import { api } from "../api";
+import { api, sumsOf, SUMS_MAX } from "../api";
 import { button, fill, h, icon, select, wire } from "../dom";
 import type { Child } from "../dom";
 import { isAddress } from "../entry";
@@ -48,7 +48,8 @@ export class FixesPane {
   private readonly outcome = h("div", { class: "outcome", role: "status" });
   private readonly cards = new Map<Kind, HTMLElement>();
   private readonly form = h("div", { class: "fix-form" });
-  private rows: AggregateRow[] | null = null;
+  private rows: AggregateRow[] | null = null;     /* stopped, or audited */
+  private more = false;                           /* there are more than these */
   private asked = "";
   private request: Unblock | null = null;
 
@@ -185,8 +186,10 @@ export class FixesPane {
     const widest = this.wildcards[this.wildcards.length - 1];
     this.asked = widest ? widest.slice(2) : this.value;
     try {
-      const answer = await api.aggregates({ range: "7d", dimension: "domain", q: this.asked });
-      this.rows = answer.rows;
+      const found = await sumsOf(["BLOCKED", "AUDIT"], { range: "7d", dimension: "domain",
+        q: this.asked, limit: SUMS_MAX });
+      this.rows = found.rows;
+      this.more = found.more;
     } catch {
       this.rows = null;
       this.asked = "failed";
@@ -242,11 +245,15 @@ export class FixesPane {
       .sort((a, b) => b.blocked + b.audit - a.blocked - a.audit);
     const apex = this.rows.some(row => row.key.toLowerCase() === this.wildcard.slice(2)
       && row.blocked > 0);
-    return [warning, blocked.length === 0
+    const some = this.more ? "at least " : "";
+    return [warning, blocked.length === 0 && this.more
+      ? h("p", { class: "warn" }, icon("warn"), "More names were blocked in the last 7 days than "
+        + "can be looked at: others under it may be among them. Search tells.")
+      : blocked.length === 0
       ? h("p", null, icon("allowed"), "No other name under it was blocked in the last 7 days. "
         + "It still allows all that will ever be made.")
       : h("div", null, h("p", { class: "warn" }, icon("warn"), "Also lets through "
-        + `${plural(blocked.length, "other name")} that `
+        + `${some}${plural(blocked.length, "other name")} that `
         + `${blocked.length === 1 ? "was" : "were"} blocked in the last 7 days:`),
         h("ul", { class: "also-list" }, blocked.slice(0, 6).map(row => h("li", null,
           h("span", { class: "mono" }, wire(row.key)),

@@ -1,6 +1,6 @@
 /* overview.ts - the hour at a glance: verdicts over time, the names most blocked and most allowed,
  * bytes and latency. */
-import { api } from "../api";
+import { api, sumsOf } from "../api";
 import { fill, h, icon, select, wire } from "../dom";
 import { Chart, legend } from "../chart";
 import type { Series } from "../chart";
@@ -45,7 +45,7 @@ function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow)
       })));
 }
 
-const OFFERED = ["15m", "1h", "6h", "24h", "7d", "all"];
+const OFFERED = ["15m", "1h", "6h", "24h", "7d", "all"], TOP_KEYS = 200;
 
 export class Overview {
   readonly root: HTMLElement;
@@ -115,10 +115,13 @@ export class Overview {
     this.news = 0;
     const filter = this.filter;
     try {
-      const answer = await api.aggregates({ range: this.range, dimension: "domain",
-        ...filter });
+      const ask = { range: this.range, dimension: "domain", limit: TOP_KEYS, ...filter };
+      const answer = await api.aggregates(ask);
+      /* Short enough to hold them all, or the rare ones are not in it. */
+      const tops = answer.rows.length < TOP_KEYS ? answer.rows
+        : (await sumsOf(["BLOCKED", "AUDIT", "ALLOWED"], ask)).rows;
       fill(this.problem);
-      this.draw(answer);
+      this.draw(answer, tops);
     } catch (error) {
       fill(this.problem, failure(error));
     }
@@ -127,7 +130,7 @@ export class Overview {
       void this.read();
   }
 
-  private draw(answer: Aggregates): void {
+  private draw(answer: Aggregates, tops: AggregateRow[]): void {
     const { totals } = answer;
     this.chart.set(verdictPoints(answer.buckets), stepOf(answer));
     fill(this.legendBox, legend(VERDICT_SERIES,
@@ -153,7 +156,7 @@ export class Overview {
         "Typical for this time: half of the connections took no longer"),
       fact("Duration p99", p99 < 0 ? "–" : duration(p99),
         "In the worst part of this time, 99 of 100 connections took no longer"));
-    this.drawTops(answer.rows);
+    this.drawTops(tops);
   }
 
   private drawTops(rows: AggregateRow[]): void {

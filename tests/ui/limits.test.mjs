@@ -1,0 +1,41 @@
+/* More than fits in one answer: what the pages say of it is still true. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { allowed, closeBrowser, event, inWorld, until, untilLive } from "./world.mjs";
+
+after(closeBrowser);
+
+const many = (count, make) => Array.from({ length: count }, (_, at) => make(at));
+
+test("what is blocked rarely is found behind hundreds of allowed names", () =>
+  inWorld(async world => {
+    await world.post(many(780, at => allowed({ name: `n${at % 260}.example.edu` })));
+    await world.post(event({ name: "exfil.example.edu" }), event({ name: "exfil.example.edu" }),
+      event({ name: "told.example.edu", action: "AUDIT", msg: "https.audit" }),
+      event({ name: "wanted.example.edu" }));
+    const page = await world.page();
+    await untilLive(page);
+    const names = verdict => page.$$eval(`.top-${verdict} .top-name`, all =>
+      all.map(one => one.textContent));
+    await until(async () => (await names("BLOCKED")).length === 3, "the blocked names");
+    assert.equal((await names("BLOCKED"))[0], "exfil.example.edu");
+    assert.equal((await names("ALLOWED")).length, 6);
+
+    await page.click(".vlist .row >> text=wanted.example.edu");
+    await page.click("[data-fix=wildcard]");
+    await page.getByText("2 other names that were blocked").waitFor();
+    assert.deepEqual(await page.$$eval(".also-list .mono", all =>
+      all.map(one => one.textContent)), ["exfil.example.edu", "told.example.edu"]);
+  }));
+
+test("more names than one answer holds are said to be more", () => inWorld(async world => {
+  await world.post(many(1100, at => event({ name: `n${at}.example.edu` })));
+  await world.post(event({ name: "wanted.example.edu" }));
+  const page = await world.page();
+  await untilLive(page);
+  await page.click(".vlist .row >> text=wanted.example.edu");
+  await page.click("[data-fix=wildcard]");
+  await page.getByText(/Also lets through at least (999|1 000) other names/).waitFor();
+  await page.goto(`${world.url}/#/aggregates?range=1h`);
+  await page.getByText("only the 1 000 keys with the most events").waitFor();
+}));
