@@ -39,3 +39,18 @@ test("more names than one answer holds are said to be more", () => inWorld(async
   await page.goto(`${world.url}/#/aggregates?range=1h`);
   await page.getByText("only the 1 000 keys with the most events").waitFor();
 }));
+
+test("a window of time is counted whole, and paged through", () => inWorld(async world => {
+  const time = new Date(Date.now() - 600e3).toISOString();
+  await world.post(many(230, at => event({ name: `n${at}.example.com`, time })));
+  const at = ms => new Date(Date.now() - ms).toISOString();
+  const page = await world.page(`#/search?from=${at(900e3)}&to=${at(300e3)}`);
+  await page.getByText("230 events").waitFor();
+  await page.getByText("Page 1 of 3").waitFor();
+  await page.click("text=Older");
+  await page.getByText("Page 2 of 3").waitFor();
+  await page.click("text=Older");
+  await page.getByText("Page 3 of 3").waitFor();
+  await until(async () => await page.locator("td[data-label=Name]").count() === 30,
+    "the last page");
+}));

@@ -1,5 +1,6 @@
 /* search.ts - everything that is stored, by words and filters; the address holds them all. */
 import { api } from "../api";
+import type { Filter } from "../api";
 import { button, fill, h, select, wire } from "../dom";
 import { entryOf, titleOf } from "../entry";
 import type { Entry } from "../entry";
@@ -147,14 +148,11 @@ class SearchPage {
       hostname: params.instance };
   }
 
-  private async fetchRows(params: Record<string, string>, limit: number, offset: number):
+  private async fetchRows(params: Record<string, string>, more: Filter):
       Promise<{ rows: LogEntry[]; total: number }> {
-    if (params.from || params.to) {
-      const rows = await api.logs({ ...this.filter(params), from: params.from, to: params.to,
-        limit: Math.min(offset + limit, EXPORT_ROWS) });
-      return { rows: rows.slice(offset), total: rows.length };
-    }
-    return api.browse({ ...this.filter(params), range: params.range ?? "24h", limit, offset });
+    const time = params.from || params.to ? { from: params.from, to: params.to }
+      : { range: params.range ?? "24h" };
+    return api.browse({ ...this.filter(params), ...time, ...more });
   }
 
   private async read(params: Record<string, string>): Promise<void> {
@@ -162,7 +160,8 @@ class SearchPage {
     const begun = performance.now();
     this.results.setAttribute("aria-busy", "true");
     try {
-      const { rows, total } = await this.fetchRows(params, PAGE_ROWS, page * PAGE_ROWS);
+      const { rows, total } = await this.fetchRows(params, { limit: PAGE_ROWS,
+        offset: page * PAGE_ROWS });
       if (mine !== this.asked)
         return;
       this.rows = rows.map(entryOf);
@@ -230,7 +229,7 @@ class SearchPage {
   }
 
   private async export(params: Record<string, string>, kind: "csv" | "json"): Promise<void> {
-    const { rows } = await this.fetchRows(params, EXPORT_ROWS, 0);
+    const { rows } = await this.fetchRows(params, { limit: EXPORT_ROWS });
     if (kind === "json")
       download("ringfence-events.json", "application/json", JSON.stringify(rows, null, 1));
     else
