@@ -54,3 +54,27 @@ test("a window of time is counted whole, and paged through", () => inWorld(async
   await until(async () => await page.locator("td[data-label=Name]").count() === 30,
     "the last page");
 }));
+
+test("an export holds all that was found, once, and a failed one is told", () =>
+  inWorld(async world => {
+    for (let batch = 0; batch < 3; batch++)
+      await world.post(many(400, at => event({ name: `n${batch * 400 + at}.example.com` })));
+    const page = await world.page("#/search?range=1h");
+    await page.getByText("1 200 events").waitFor();
+    const saved = async kind => {
+      const [file] = await Promise.all([page.waitForEvent("download"), page.click(`text=${kind}`)]);
+      const chunks = [];
+      for await (const chunk of await file.createReadStream())
+        chunks.push(chunk);
+      return Buffer.concat(chunks).toString();
+    };
+    const rows = JSON.parse(await saved("JSON"));
+    assert.equal(new Set(rows.map(row => row.https)).size, 1200);
+    assert.equal(rows.length, 1200);
+    assert.equal((await saved("CSV")).split("\r\n").length, 1201);
+    await page.route("**/api/v1/logs/browse*", route => route.fulfill({ status: 500,
+      contentType: "application/json", body: '{"error":"the disk is full"}' }));
+    await page.click("text=CSV");
+    await page.locator(".toast-bad", { hasText: "Not exported: the disk is full" }).waitFor();
+    assert.ok(await page.isEnabled("[data-export] >> nth=0"));
+  }));

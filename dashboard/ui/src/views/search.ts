@@ -4,14 +4,14 @@ import type { Filter } from "../api";
 import { button, fill, h, select, wire } from "../dom";
 import { entryOf, titleOf } from "../entry";
 import type { Entry } from "../entry";
-import { plural, stamp } from "../format";
+import { plural, stamp, whole } from "../format";
 import { address, current, go, replaceParams } from "../route";
 import { COMPONENTS, instanceNames, keep, kept, RANGES } from "../state";
-import { copied, empty, failure, Scope, table, verdictBadge } from "../ui";
+import { copied, empty, failure, Scope, table, toast, verdictBadge } from "../ui";
 import type { LogEntry } from "../types";
 import { StoryPane } from "./story";
 
-const PAGE_ROWS = 100, HISTORY_MAX = 12, EXPORT_ROWS = 5000;
+const PAGE_ROWS = 100, HISTORY_MAX = 12, EXPORT_STEP = 1000, EXPORT_MAX = 50000;
 
 function history(): string[] {
   try {
@@ -181,8 +181,9 @@ class SearchPage {
 
   private draw(params: Record<string, string>, page: number, total: number): void {
     fill(this.tools, button("CSV", () => void this.export(params, "csv"),
-      { class: "btn btn-small" }, "down"), button("JSON", () => void this.export(params, "json"),
-      { class: "btn btn-small" }, "down"),
+      { class: "btn btn-small", "data-export": "" }, "down"),
+      button("JSON", () => void this.export(params, "json"),
+        { class: "btn btn-small", "data-export": "" }, "down"),
       button("Copy link", () => void copied(location.href, "Link"),
         { class: "btn btn-small" }, "link"));
     if (total === 0) {
@@ -228,12 +229,37 @@ class SearchPage {
     this.story.show(row);
   }
 
+  /* Piece by piece, by id: what comes in meanwhile moves nothing. */
+  private async exported(params: Record<string, string>):
+      Promise<{ rows: LogEntry[]; total: number }> {
+    const rows: LogEntry[] = [];
+    let total = 0;
+    do {
+      const answer = await this.fetchRows(params, { limit: EXPORT_STEP,
+        before_id: rows.at(-1)?.id });
+      total = total || answer.total;
+      if (answer.rows.length === 0)
+        break;
+      rows.push(...answer.rows);
+    } while (rows.length < total && rows.length < EXPORT_MAX);
+    return { rows, total };
+  }
+
   private async export(params: Record<string, string>, kind: "csv" | "json"): Promise<void> {
-    const { rows } = await this.fetchRows(params, { limit: EXPORT_ROWS });
-    if (kind === "json")
-      download("ringfence-events.json", "application/json", JSON.stringify(rows, null, 1));
-    else
-      download("ringfence-events.csv", "text/csv", csv(rows.map(entryOf)));
+    const buttons = [...this.tools.querySelectorAll<HTMLButtonElement>("[data-export]")];
+    buttons.forEach(node => node.disabled = true);
+    try {
+      const { rows, total } = await this.exported(params);
+      if (kind === "json")
+        download("ringfence-events.json", "application/json", JSON.stringify(rows, null, 1));
+      else
+        download("ringfence-events.csv", "text/csv", csv(rows.map(entryOf)));
+      toast(rows.length < total ? `Exported the newest ${whole(rows.length)} of ${whole(total)} `
+        + "events: a shorter time has the others" : `${plural(rows.length, "event")} exported`);
+    } catch (error) {
+      toast(`Not exported: ${(error as Error).message}`, "bad");
+    }
+    buttons.forEach(node => node.disabled = false);
   }
 }
 
