@@ -78,3 +78,39 @@ test("an export holds all that was found, once, and a failed one is told", () =>
     await page.locator(".toast-bad", { hasText: "Not exported: the disk is full" }).waitFor();
     assert.ok(await page.isEnabled("[data-export] >> nth=0"));
   }));
+
+test("a page that is hidden before its next frame goes on taking rows", () =>
+  inWorld(async world => {
+    await world.post(event());
+    const page = await world.page();
+    await untilLive(page);
+    const count = () => page.textContent(".shown-count");
+    await until(async () => await count() === "1 event", "the first row");
+    /* No frame comes any more, as in a tab behind another one. */
+    await page.evaluate(() => {
+      window.framesAsked = 0;
+      window.requestAnimationFrame = () => ++window.framesAsked;
+    });
+    await world.post(event());
+    await until(() => page.evaluate(() => window.framesAsked > 0), "the row to wait for a frame");
+    assert.equal(await count(), "1 event");
+    await page.evaluate(() => {
+      Object.defineProperty(document, "hidden", { value: true, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    });
+    await until(async () => await count() === "2 events", "the row that waited");
+    await world.post(event(), event());
+    await until(async () => await count() === "4 events", "the rows of a hidden page");
+  }));
+
+test("what waits for a frame that does not come is bounded", () => inWorld(async world => {
+  const page = await world.page();
+  await untilLive(page);
+  await page.evaluate(() => {
+    window.requestAnimationFrame = () => 0;
+  });
+  for (let batch = 0; batch < 25; batch++)
+    await world.post(many(500, at => event({ flow_id: String(batch * 500 + at) })));
+  await until(async () => /^1\d \d{3} events/.test(await page.textContent(".shown-count")),
+    "rows without a frame");
+}));

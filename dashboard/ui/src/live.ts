@@ -76,9 +76,12 @@ function flush(): void {
   addedListeners.forEach(listener => listener(added, trimmed));
 }
 
-/* Once a frame; a hidden page has no frames, so its rows come four times a second. */
+/* Once a frame; a hidden page has no frames, so its rows come four times a second, and timers may
+ * be slow there: no more wait than are kept. */
 function flushSoon(): void {
-  if (flushing)
+  if (waiting.length > keep)
+    flush();
+  if (flushing || waiting.length === 0)
     return;
   flushing = true;
   if (document.hidden)
@@ -86,6 +89,12 @@ function flushSoon(): void {
   else
     requestAnimationFrame(flush);
 }
+
+/* Hidden before the frame that was asked for: it will not come. */
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && flushing)
+    flush();
+});
 
 function count(events: number): void {
   const second = Math.floor(performance.now() / 1000);
