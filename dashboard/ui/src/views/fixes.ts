@@ -101,6 +101,22 @@ export class FixesPane {
     return true;
   }
 
+  /* As in any group of choices; the page below would take the arrows for its rows. */
+  private onArrow(event: KeyboardEvent): void {
+    const steps: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1,
+      ArrowUp: -1 };
+    const step = steps[event.key];
+    if (!step || event.ctrlKey || event.metaKey || event.altKey)
+      return;
+    event.preventDefault();
+    event.stopPropagation();
+    const kinds = [...this.cards.keys()].filter(kind =>
+      !this.cards.get(kind)!.hasAttribute("disabled"));
+    const next = kinds[(kinds.indexOf(this.kind) + step + kinds.length) % kinds.length];
+    this.choose(next);
+    this.cards.get(next)!.focus();
+  }
+
   private draw(): void {
     const what = this.type === "domain" ? "name" : "address";
     const card = (kind: Kind, number: string, title: string, adds: string, text: string,
@@ -115,7 +131,8 @@ export class FixesPane {
       return node;
     };
     fill(this.root, h("h3", null, "Let it through"),
-      h("div", { class: "fix-cards", role: "radiogroup", "aria-label": "How much to allow" },
+      h("div", { class: "fix-cards", role: "radiogroup", "aria-label": "How much to allow",
+        onkeydown: (event: KeyboardEvent) => this.onArrow(event) },
         card("once", "1", "Allow once", this.value,
           this.type === "domain" ? "Until the first connection to it ends, 10 minutes at most."
             : "For 10 minutes; then it is closed again."),
