@@ -40,3 +40,42 @@ test("arrows leave out a way that is not offered", () => inWorld(async world => 
   await page.keyboard.press("ArrowUp");
   await untilFocus(page, "[data-fix=name][aria-checked=true]");
 }));
+
+test("k is the row above, and Space pauses and opens nothing", () => inWorld(async world => {
+  await world.post(event({ name: "a.example.com" }), event({ name: "b.example.com" }));
+  const page = await world.page();
+  await untilLive(page);
+  await untilRows(page, ["b.example.com", "a.example.com"]);
+  const chosen = name => page.locator(".row[aria-selected=true] .name", { hasText: name })
+    .waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await chosen("a.example.com");
+  await page.keyboard.press("k");
+  await chosen("b.example.com");
+  assert.equal(await page.textContent("h1"), "Stream");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".story:not([hidden])");
+  await page.keyboard.press("Escape");
+  await untilFocus(page, ".vlist");
+  await page.keyboard.press("Space");
+  await page.waitForSelector(".pause[data-paused=true]");
+  assert.ok(await page.isHidden(".story"));
+}));
+
+test("the heading of the overview is opened by its own keys", () => inWorld(async world => {
+  await world.post(event());
+  const page = await world.page();
+  await untilLive(page);
+  await page.waitForSelector(".vlist .row");
+  await page.keyboard.press("j");
+  await page.focus(".overview summary");
+  for (const key of ["Enter", "Space"]) {
+    const open = await page.evaluate(() => document.querySelector(".overview").open);
+    await page.keyboard.press(key);
+    await until(() => page.evaluate(was => document.querySelector(".overview").open !== was,
+      open), `${key} to fold or unfold it`);
+  }
+  assert.equal(await page.getAttribute(".pause", "data-paused"), "false");
+  assert.ok(await page.isHidden(".story"));
+}));

@@ -124,7 +124,7 @@ export class VirtualList<T> {
       PageUp: -page, Home: -this.items.length, End: this.items.length };
     if (event.key in steps) {
       this.step(steps[event.key]);
-    } else if (event.key === "Enter" || event.key === " ") {
+    } else if (event.key === "Enter") {
       const item = this.selectedItem();
       if (item)
         this.options.open(item);

@@ -14,7 +14,7 @@ export const PAGES: { page: string; title: string; symbol: IconName; key: string
   { page: "aggregates", title: "Aggregates", symbol: "aggregates", key: "a" },
   { page: "policy", title: "Policy", symbol: "policy", key: "p" },
   { page: "fleet", title: "Fleet", symbol: "fleet", key: "f" },
-  { page: "keys", title: "API keys", symbol: "keys", key: "k" },
+  { page: "keys", title: "API keys", symbol: "keys", key: "i" },
   { page: "audit", title: "Audit", symbol: "audits", key: "u" },
 ];
 
@@ -162,7 +162,7 @@ export class Shell {
 }
 
 const KEYS: [string, string][] = [
-  ["s e a p f k u", "Stream, sEarch, Aggregates, Policy, Fleet, Keys, aUdit"],
+  ["s e a p f i u", "Stream, sEarch, Aggregates, Policy, Fleet, apI keys, aUdit"],
   ["/", "Filter or search"],
   ["Space", "Pause or resume the stream"],
   ["j k  or  ↓ ↑", "Next and previous row"],

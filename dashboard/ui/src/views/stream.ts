@@ -341,7 +341,7 @@ class StreamPage {
   private onKey(event: KeyboardEvent): void {
     const verdicts: Record<string, string> = { b: "BLOCKED", w: "AUDIT", g: "ALLOWED", x: "" };
     const steps: Record<string, number> = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
-    const onButton = !!(event.target as Element).closest?.("button, a");
+    const onButton = !!(event.target as Element).closest?.("button, a, summary, canvas");
     if (event.key === " " && !onButton) {
       this.setPaused(!this.paused);
     } else if (event.key in verdicts) {
