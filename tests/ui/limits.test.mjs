@@ -114,3 +114,38 @@ test("what waits for a frame that does not come is bounded", () => inWorld(async
   await until(async () => /^1\d \d{3} events/.test(await page.textContent(".shown-count")),
     "rows without a frame");
 }));
+
+test("a page that is left leaves nothing behind that looks at the theme or the size", () =>
+  inWorld(async world => {
+    await world.post(event());
+    const page = await world.page("#/fleet");
+    await page.waitForSelector("h1 >> text=Fleet");
+    await page.evaluate(() => {
+      window.watched = 0;
+      window.watching = 0;
+      const count = (type, begin, end) => {
+        const { [begin]: on, [end]: off } = type.prototype, begun = new Set();
+        /* An observer is ended as a whole, a listener by itself. */
+        const key = (self, args) => args[0] === "change" ? args[1] : self;
+        type.prototype[begin] = function (...args) {
+          window.watched++;
+          window.watching += begun.has(key(this, args)) ? 0 : 1;
+          begun.add(key(this, args));
+          return on.apply(this, args);
+        };
+        type.prototype[end] = function (...args) {
+          window.watching -= begun.delete(key(this, args)) ? 1 : 0;
+          return off.apply(this, args);
+        };
+      };
+      count(MutationObserver, "observe", "disconnect");
+      count(ResizeObserver, "observe", "disconnect");
+      count(MediaQueryList, "addEventListener", "removeEventListener");
+    });
+    for (const title of ["Aggregates", "Stream", "Fleet"]) {
+      await page.click(`.nav-link >> text=${title}`);
+      await page.waitForSelector(`h1:has-text("${title}")`, { state: "attached" });
+    }
+    assert.ok(await page.evaluate(() => window.watched) > 8, "the pages look at them");
+    assert.equal(await page.evaluate(() => window.watching), 0);
+  }));

@@ -73,6 +73,8 @@ class AggregatesPage {
     scope.listen(window, "params", () => this.fromAddress());
     scope.every(30000, () => void this.read());
     scope.add(() => clearTimeout(this.timer));
+    for (const chart of [this.verdicts, this.latency, this.moved])
+      scope.add(() => chart.end());
     this.fromAddress();
   }
 

@@ -65,6 +65,7 @@ export class Overview {
       format: compact, height: 132, pick: (from, to) => go("search", {
         from: new Date(from).toISOString(), to: new Date(to).toISOString(),
         component: this.filter.component, instance: this.filter.hostname }) });
+    scope.add(() => this.chart.end());
     /* On a phone the rows come first. */
     const folded = kept("overview", matchMedia("(max-width: 760px)").matches ? "folded" : "open")
       === "folded";

@@ -103,7 +103,10 @@ class StreamPage {
     this.scope.listen(window, "params", () => this.fromAddress());
     this.scope.listen(window, "pagekey", event => this.onKey(event.detail));
     this.scope.every(3000, () => this.drawInstances());
-    this.scope.add(() => this.story.close(false));
+    this.scope.add(() => {
+      this.story.close(false);
+      this.list.end();
+    });
     this.list.root.querySelector(".vlist")!.addEventListener("scroll", () => this.drawPill());
   }
 
