@@ -51,6 +51,7 @@ export class FixesPane {
   private rows: AggregateRow[] | null = null;     /* stopped, or audited */
   private more = false;                           /* there are more than these */
   private asked = "";
+  private told = "";
   private request: Unblock | null = null;
 
   constructor(private readonly entry: Entry) {
@@ -299,6 +300,7 @@ export class FixesPane {
       this.drawOutcome({ word: "Pending", kind: "pending" });
       await this.poll();
     } catch (error) {
+      this.told = "";
       fill(this.outcome, h("div", { class: "state state-failed" }, icon("blocked"),
         h("div", null, h("b", null, "Refused. "), wire((error as Error).message))));
     }
@@ -366,6 +368,11 @@ export class FixesPane {
       failed: request.error || "The agent could not change its policy.",
       undone: "The policy is as it was.",
     };
+    const told = JSON.stringify([state, request.id, request.value, texts[state.kind]]);
+    if (told === this.told)
+      return;                 /* or it would be read out again at every look */
+    this.told = told;
+    const held = this.outcome.contains(document.activeElement);
     const symbols = { pending: "audits", applied: "allowed", failed: "blocked",
       undone: "undo" } as const;
     fill(this.outcome, h("div", { class: `state state-${state.kind}`,
@@ -376,8 +383,12 @@ export class FixesPane {
         h("span", null, wire(texts[state.kind]))),
       (state.kind === "pending" || state.kind === "applied") && !request.remove
         && button(state.kind === "pending" ? "Take back" : "Undo",
-          () => void this.undo(), { class: "btn btn-small", "data-action": "undo" },
+          () => void this.undo(), { class: "btn btn-small", "data-action": "undo",
+            "data-subject": request.id },
           "undo")));
+    /* The button is gone: not to the top of the page. */
+    if (held && !this.outcome.contains(document.activeElement))
+      this.root.closest<HTMLElement>(".story")?.focus({ preventScroll: true });
   }
 
   private async undo(): Promise<void> {

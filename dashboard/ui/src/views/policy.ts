@@ -201,7 +201,7 @@ class PolicyPage {
       } catch (error) {
         toast(`Not undone: ${(error as Error).message}`, "bad");
       }
-    }, { class: "btn btn-small" }, "undo");
+    }, { class: "btn btn-small", "data-subject": item.id }, "undo");
   }
 }
 

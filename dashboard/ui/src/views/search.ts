@@ -58,7 +58,7 @@ class SearchPage {
   private readonly fields = h("div", { class: "search-fields" });
   private readonly past = h("datalist", { id: "past-searches" });
   private readonly chips = h("div", { class: "chips" });
-  private readonly story = new StoryPane(() => replaceParams({ e: undefined }));
+  private readonly story = new StoryPane(() => this.closed());
   private rows: Entry[] = [];
   private asked = 0;
   private timer = 0;
@@ -227,6 +227,12 @@ class SearchPage {
   private open(row: Entry): void {
     replaceParams({ e: String(row.id) });
     this.story.show(row);
+  }
+
+  private closed(): void {
+    const at = this.rows.findIndex(row => row.id === Number(current().params.e));
+    replaceParams({ e: undefined });
+    this.results.querySelectorAll<HTMLElement>("tbody tr")[at]?.focus({ preventScroll: true });
   }
 
   /* Piece by piece, by id: what comes in meanwhile moves nothing. */
