@@ -4,6 +4,9 @@ import type { AggregateRow, Aggregates, ApiKey, AuditRow, Config, Instance, LogE
 
 export const BASE = "/api/v1";
 
+/* Sums over all that is stored take a while; more is a server that hangs. */
+const TIMEOUT_MS = 30000;
+
 /* status 0: nobody answered. */
 export class ApiError extends Error {
   constructor(readonly status: number, message: string) {
@@ -61,7 +64,7 @@ function words(status: number): string {
   return `unexpected answer (HTTP ${status})`;
 }
 
-async function errorOf(response: Response): Promise<ApiError> {
+export async function errorOf(response: Response): Promise<ApiError> {
   let text = "";
   try {
     text = JSON.parse(await response.text()).error ?? "";
@@ -71,18 +74,25 @@ async function errorOf(response: Response): Promise<ApiError> {
   return new ApiError(response.status, text || words(response.status));
 }
 
+function silence(error: unknown): ApiError {
+  return new ApiError(0, (error as Error)?.name === "TimeoutError"
+    ? `the dashboard did not answer within ${TIMEOUT_MS / 1000} seconds`
+    : "the dashboard does not answer");
+}
+
 export async function request<T>(method: string, path: string, body?: unknown,
     quiet = false): Promise<T> {
   let response: Response;
   try {
     response = await fetch(BASE + path, {
       method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
       credentials: "same-origin",
       headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
       body: body === undefined ? undefined : JSON.stringify(body),
     });
-  } catch {
-    throw new ApiError(0, "the dashboard does not answer");
+  } catch (error) {
+    throw silence(error);
   }
   if (!response.ok) {
     const error = await errorOf(response);
@@ -90,7 +100,9 @@ export async function request<T>(method: string, path: string, body?: unknown,
       onUnauthorized(error);
     throw error;
   }
-  const text = await response.text();
+  const text = await response.text().catch(error => {
+    throw silence(error);
+  });
   return (text ? JSON.parse(text) : null) as T;
 }
 

@@ -73,6 +73,8 @@ function away(error: unknown): void {
 }
 
 async function boot(first: boolean): Promise<void> {
+  if (!app.firstChild)
+    fill(app, h("p", { class: "alone muted", role: "status" }, "Connecting…"));
   try {
     const me = await api.me();
     shared.user = me.kind === "anyone" ? "" : me.username ?? "";

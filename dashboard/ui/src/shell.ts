@@ -62,8 +62,8 @@ function lamp(): HTMLElement {
   const draw = () => {
     place.dataset.state = live.state;
     const wait = Math.max(0, Math.ceil((live.retryAt - Date.now()) / 1000));
-    const words = live.state === "away" && wait > 1 ? `Server away, retry in ${wait} s`
-      : STATE_WORDS[live.state];
+    const state = live.state === "away" && live.problem ? "Refused" : STATE_WORDS[live.state];
+    const words = live.state === "away" && wait > 1 ? `${state}, retry in ${wait} s` : state;
     if (text.textContent !== words)
       text.textContent = words;
     const now = live.state === "live" ? `${compact(rateNow())}/s` : "";
@@ -148,11 +148,14 @@ export class Shell {
   private drawBanner(): void {
     const away = live.state === "away";
     this.banner.hidden = !away;
-    if (away && !this.banner.firstChild) {
-      fill(this.banner, icon("warn"), h("span", null,
-        "The dashboard does not answer. What you see is from before; filters go on filtering, "
-        + "and agents keep their events until it is back. This page resumes by itself, "
-        + "without a gap."),
+    const text = live.problem ? "The dashboard refuses the live stream: "
+      + `${live.problem.message} (HTTP ${live.problem.status}). What you see is from before. This `
+      + "page tries again by itself."
+      : "The dashboard does not answer. What you see is from before; filters go on filtering, "
+      + "and agents keep their events until it is back. This page resumes by itself, "
+      + "without a gap.";
+    if (away && this.banner.querySelector("span")?.textContent !== text) {
+      fill(this.banner, icon("warn"), h("span", null, text),
         h("button", { type: "button", class: "btn btn-small", onclick: () => start() },
           "Try now"));
     } else if (!away) {

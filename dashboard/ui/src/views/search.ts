@@ -159,6 +159,8 @@ class SearchPage {
     const mine = ++this.asked, page = Math.max(0, (Number(params.page) || 1) - 1);
     const begun = performance.now();
     this.results.setAttribute("aria-busy", "true");
+    if (!this.results.firstChild)
+      this.status.textContent = "Searching…";
     try {
       const { rows, total } = await this.fetchRows(params, { limit: PAGE_ROWS,
         offset: page * PAGE_ROWS });

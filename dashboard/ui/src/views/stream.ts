@@ -1,5 +1,5 @@
 /* stream.ts - the live stream: what tries to leave, as it happens. */
-import { api } from "../api";
+import { api, ApiError } from "../api";
 import { button, fill, h, icon, iconButton, wire } from "../dom";
 import { entryOf, matches, titleOf, VERDICT_ICON, VERDICT_WORD } from "../entry";
 import type { Entry, StreamFilter, Verdict } from "../entry";
@@ -294,9 +294,10 @@ class StreamPage {
     this.blank.hidden = !none;
     this.list.root.classList.toggle("is-empty", none);
     const kind = !none ? "" : live.entries.length ? "filter" : live.loaded ? "none" : live.state;
-    if (this.blank.dataset.kind === kind)
+    const drawn = kind === "away" ? `away ${live.problem?.message ?? ""}` : kind;
+    if (this.blank.dataset.kind === drawn)
       return;
-    this.blank.dataset.kind = kind;
+    this.blank.dataset.kind = drawn;
     /* Charts of nothing teach nothing. */
     this.overview.root.hidden = kind === "none";
     fill(this.blank, none && emptyStream(kind, () => this.change({ verdict: "", component: "",
@@ -317,7 +318,11 @@ class StreamPage {
     }
     try {
       this.openStory(entryOf(await api.log(id)));
-    } catch {
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 404) {
+        toast(`Event ${id} could not be read: ${(error as Error).message}`, "bad");
+        return;
+      }
       toast(`Event ${id} is no longer stored`, "bad");
       replaceParams({ e: undefined });
     }

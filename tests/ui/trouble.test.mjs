@@ -1,0 +1,62 @@
+/* What goes wrong is told as it is, and the way back leads back. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { closeBrowser, event, inWorld, until, untilLive } from "./world.mjs";
+
+after(closeBrowser);
+
+const refusal = (status, error) => route => route.fulfill({ status,
+  contentType: "application/json", body: JSON.stringify({ error }) });
+
+test("a live stream that is refused says why, and goes on when it may", () =>
+  inWorld(async world => {
+    await world.post(event());
+    const page = await world.page("#/fleet");
+    await page.route("**/api/v1/events*", refusal(503, "too many pages are open"));
+    await page.goto(`${world.url}/#/stream`);
+    await page.reload();
+    const banner = page.locator(".banner");
+    await banner.getByText("too many pages are open (HTTP 503)").waitFor();
+    await page.locator(".lamp", { hasText: "Refused" }).waitFor();
+    assert.doesNotMatch(await banner.textContent(), /does not answer/);
+    await page.unroute("**/api/v1/events*");
+    await page.click("text=Try now");
+    await untilLive(page);
+    await world.stop();
+    await banner.getByText("The dashboard does not answer").waitFor();
+  }));
+
+test("an event that cannot be read is not said to be gone", () => inWorld(async world => {
+  await world.post(event());
+  const page = await world.page();
+  await untilLive(page);
+  await page.route("**/api/v1/logs/999", refusal(500, "the disk is full"));
+  await page.goto(`${world.url}/#/stream?e=999`);
+  await page.locator(".toast-bad", { hasText: "Event 999 could not be read: the disk is full" })
+    .waitFor();
+  assert.match(page.url(), /e=999/);
+  await page.unroute("**/api/v1/logs/999");
+  await page.reload();
+  await page.locator(".toast-bad", { hasText: "Event 999 is no longer stored" }).waitFor();
+  await until(() => !page.url().includes("e=999"), "the address without it");
+}));
+
+test("before the first answer the page says what it waits for", () => inWorld(async world => {
+  await world.post(event());
+  const page = await world.page("#/fleet");
+  const answer = {};
+  const hold = name => page.route(`**/api/v1/${name}`, route => new Promise(resolve => {
+    answer[name] = () => resolve(route.continue());
+  }));
+  await hold("auth/me");
+  await hold("logs/browse*");
+  await page.goto(`${world.url}/#/search`);
+  await page.reload();
+  await page.getByText("Connecting…").waitFor();
+  delete answer["logs/browse*"];          /* of the page before */
+  answer["auth/me"]();
+  await page.getByText("Searching…").waitFor();
+  await until(() => answer["logs/browse*"], "the question");
+  answer["logs/browse*"]();
+  await page.getByText("1 event · ").waitFor();
+}));
