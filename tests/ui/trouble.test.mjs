@@ -1,7 +1,7 @@
 /* What goes wrong is told as it is, and the way back leads back. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { closeBrowser, event, inWorld, until, untilLive } from "./world.mjs";
+import { closeBrowser, event, inWorld, shoot, until, untilLive } from "./world.mjs";
 
 after(closeBrowser);
 
@@ -60,3 +60,25 @@ test("before the first answer the page says what it waits for", () => inWorld(as
   answer["logs/browse*"]();
   await page.getByText("1 event · ").waitFor();
 }));
+
+test("times are whole on every screen, and names have room on a phone", () =>
+  inWorld(async world => {
+    const time = new Date(Date.now() - 30 * 3600e3).toISOString();
+    await world.post(event({ name: "a-rather-long-name.shop.example.com", time }));
+    const page = await world.page();
+    await untilLive(page);
+    for (const width of [1900, 1360, 1000, 800, 360]) {
+      await page.setViewportSize({ width, height: 860 });
+      await page.waitForSelector(".vlist .row .c-time:has-text(':')");
+      const [whole, shown] = await page.$eval(".vlist .row .c-time", node =>
+        [node.scrollWidth, node.clientWidth]);
+      assert.ok(whole <= shown, `the time takes ${whole} of ${shown} at ${width}`);
+    }
+    await page.goto(`${world.url}/#/search?range=7d`);
+    await page.waitForSelector("td");
+    assert.equal(await page.$eval("td", node => node.dataset.label), "Name");
+    const name = await page.$eval("td .cut", node => node.clientWidth);
+    assert.ok(name > 130, `the name has ${name} of 360`);
+    assert.ok(await page.$eval(".table-box", node => node.scrollWidth <= node.clientWidth));
+    await shoot(page, "search-phone");
+  }));

@@ -34,6 +34,9 @@ export class Scope {
   }
 }
 
+/* As in the style sheet. */
+export const phone = matchMedia("(max-width: 760px)");
+
 export function verdictBadge(verdict: Verdict): HTMLElement {
   return h("span", { class: `verdict v-${verdict}` }, icon(VERDICT_ICON[verdict]),
     h("span", null, VERDICT_WORD[verdict]));

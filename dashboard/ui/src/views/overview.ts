@@ -7,7 +7,7 @@ import type { Series } from "../chart";
 import { bytes, compact, duration, whole } from "../format";
 import { address, go } from "../route";
 import { keep, kept, RANGES } from "../state";
-import { failure, Scope } from "../ui";
+import { failure, phone, Scope } from "../ui";
 import type { AggregateRow, Aggregates, Bucket } from "../types";
 
 export const VERDICT_SERIES: Series[] = [
@@ -67,7 +67,7 @@ export class Overview {
         component: this.filter.component, instance: this.filter.hostname }) });
     scope.add(() => this.chart.end());
     /* On a phone the rows come first. */
-    const folded = kept("overview", matchMedia("(max-width: 760px)").matches ? "folded" : "open")
+    const folded = kept("overview", phone.matches ? "folded" : "open")
       === "folded";
     const content = h("div", { class: "overview-grid" },
       h("section", { class: "card overview-chart", "aria-label": "Verdicts over time" },

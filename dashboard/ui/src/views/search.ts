@@ -4,10 +4,10 @@ import type { Filter } from "../api";
 import { button, fill, h, select, wire } from "../dom";
 import { entryOf, titleOf } from "../entry";
 import type { Entry } from "../entry";
-import { plural, stamp, whole } from "../format";
+import { plural, stamp, when, whole } from "../format";
 import { address, current, go, replaceParams } from "../route";
 import { COMPONENTS, instanceNames, keep, kept, RANGES } from "../state";
-import { copied, empty, failure, Scope, table, toast, verdictBadge } from "../ui";
+import { copied, empty, failure, phone, Scope, table, toast, verdictBadge } from "../ui";
 import type { LogEntry } from "../types";
 import { StoryPane } from "./story";
 
@@ -202,12 +202,16 @@ class SearchPage {
       return;
     }
     const pages = Math.ceil(total / PAGE_ROWS);
+    const name = { title: "Name", cell: (row: Entry) => h("a", { class: "mono cut",
+      title: titleOf(row), href: address("search", { ...params, e: String(row.id) }) },
+      titleOf(row)) };
+    const narrow = phone.matches;
     fill(this.results, table<Entry>("Events found", [
-      { title: "Verdict", cell: row => verdictBadge(row.verdict) },
-      { title: "Time", cell: row => h("time", { class: "mono", datetime: row.raw.time },
-        stamp(row.time)) },
-      { title: "Name", cell: row => h("a", { class: "mono cut", title: titleOf(row),
-        href: address("search", { ...params, e: String(row.id) }) }, titleOf(row)) },
+      ...(narrow ? [name] : []),
+      { title: narrow ? "" : "Verdict", cell: row => verdictBadge(row.verdict) },
+      { title: "Time", cell: row => h("time", { class: "mono", datetime: row.raw.time,
+        title: stamp(row.time) }, narrow ? when(row.time) : stamp(row.time)) },
+      ...(narrow ? [] : [name]),
       { title: "Via", cell: row => wire(row.component), wide: true },
       { title: "To", cell: row => h("span", { class: "mono" }, wire(row.dst)), wide: true },
       { title: "From", cell: row => wire(row.process || row.src), wide: true },

@@ -8,7 +8,7 @@ import { VirtualList } from "../list";
 import { live, onAdded, onChanged, onNote, onState } from "../live";
 import { current, replaceParams } from "../route";
 import { COMPONENTS, instanceNames } from "../state";
-import { confirmBox, copied, Scope, toast } from "../ui";
+import { confirmBox, copied, phone, Scope, toast } from "../ui";
 import { emptyStream } from "./empty";
 import { Overview } from "./overview";
 import { StoryPane } from "./story";
@@ -45,8 +45,6 @@ function drawRow(row: HTMLElement, entry: Entry): void {
   cells[7].textContent = wire(entry.flow);
   cells[8].textContent = wire(entry.version);
 }
-
-const phone = matchMedia("(max-width: 760px)");
 
 class StreamPage {
   private filter: StreamFilter = { verdict: "", component: "", instance: "", words: [] };
