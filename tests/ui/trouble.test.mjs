@@ -82,3 +82,50 @@ test("times are whole on every screen, and names have room on a phone", () =>
     assert.ok(await page.$eval(".table-box", node => node.scrollWidth <= node.clientWidth));
     await shoot(page, "search-phone");
   }));
+
+/* As a link in the page would. */
+const follow = (page, hash) => page.evaluate(to => {
+  location.hash = to;
+}, hash);
+const untilTitle = (page, title) => page.waitForFunction(wanted =>
+  document.querySelector("h1")?.textContent === wanted, title);
+
+test("the back button leads to where one was", () => inWorld(async world => {
+  await world.post(event({ name: "a.example.com" }), event({ name: "b.example.com" }));
+  const page = await world.page("#/search?range=1h");
+  await page.click("td >> text=a.example.com");
+  await page.waitForSelector(".story:not([hidden])");
+  await page.goBack();
+  await page.waitForSelector(".story", { state: "hidden" });
+  assert.doesNotMatch(page.url(), /[?&]e=/);
+  await untilTitle(page, "Search");
+
+  /* Where the page sends one on by itself, there is nothing to come back to. */
+  const [{ id }] = (await world.api("GET", "/logs?q=b.example.com")).json;
+  for (const hash of ["#/nonsense", `#/search?q=a.example.com&e=${id}`]) {
+    await follow(page, "#/fleet");
+    await untilTitle(page, "Fleet");
+    await follow(page, hash);
+    await untilTitle(page, "Stream");
+    await page.goBack();
+    await untilTitle(page, "Fleet");
+  }
+}));
+
+test("on a phone the back button closes a story", () => inWorld(async world => {
+  await world.post(event());
+  const page = await world.page("#/fleet", { viewport: { width: 360, height: 740 } });
+  await untilTitle(page, "Fleet");
+  await follow(page, "#/stream");
+  await page.click(".vlist .row");
+  await page.waitForSelector(".story:not([hidden])");
+  await page.goBack();
+  await page.waitForSelector(".story", { state: "hidden" });
+  await untilTitle(page, "Stream");
+  await page.click(".vlist .row");
+  await page.click(".story [aria-label='Close (Esc)']");
+  await page.waitForSelector(".story", { state: "hidden" });
+  await until(() => !/[?&]e=/.test(page.url()), "the address of the stream alone");
+  await page.goBack();
+  await untilTitle(page, "Fleet");
+}));

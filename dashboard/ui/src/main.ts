@@ -2,7 +2,7 @@
 import { api, ApiError, setKey, whenUnauthorized } from "./api";
 import { fill, h } from "./dom";
 import { live, onState, start, stop } from "./live";
-import { current, go } from "./route";
+import { current, go, goInstead } from "./route";
 import { Shell, showHelp, shownPages, switchTheme } from "./shell";
 import { readInstances, shared } from "./state";
 import { failure, Scope } from "./ui";
@@ -45,7 +45,7 @@ function show(): void {
     view(shell.main, scope);
   } else {
     fill(shell.main, failure(new ApiError(404, `there is no page “${page}”`)));
-    go("stream");
+    goInstead("stream");
   }
 }
 

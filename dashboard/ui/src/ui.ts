@@ -36,6 +36,8 @@ export class Scope {
 
 /* As in the style sheet. */
 export const phone = matchMedia("(max-width: 760px)");
+/* A story covers the page that it was opened from. */
+export const storyCovers = matchMedia("(max-width: 1000px)");
 
 export function verdictBadge(verdict: Verdict): HTMLElement {
   return h("span", { class: `verdict v-${verdict}` }, icon(VERDICT_ICON[verdict]),

@@ -5,9 +5,10 @@ import { button, fill, h, select, wire } from "../dom";
 import { entryOf, titleOf } from "../entry";
 import type { Entry } from "../entry";
 import { plural, stamp, when, whole } from "../format";
-import { address, current, go, replaceParams } from "../route";
+import { address, current, goInstead, pushParams, replaceParams } from "../route";
 import { COMPONENTS, instanceNames, keep, kept, RANGES } from "../state";
-import { copied, empty, failure, phone, Scope, table, toast, verdictBadge } from "../ui";
+import { copied, empty, failure, phone, Scope, storyCovers, table, toast,
+  verdictBadge } from "../ui";
 import type { LogEntry } from "../types";
 import { StoryPane } from "./story";
 
@@ -108,6 +109,8 @@ class SearchPage {
     const { params } = current();
     if (document.activeElement !== this.words)
       this.words.value = params.q ?? "";
+    if (!params.e)
+      this.story.close(false);
     this.drawFields(params);
     void this.read(params);
   }
@@ -223,15 +226,16 @@ class SearchPage {
       h("span", { class: "muted" }, `Page ${page + 1} of ${pages}`),
       button("Older", () => this.change({ page: String(page + 2) }),
         { disabled: page + 1 >= pages })));
-    const row = this.rows.find(one => one.id === Number(params.e));
+    /* Another may have been opened while this was read. */
+    const { e } = current().params, row = this.rows.find(one => one.id === Number(e));
     if (row)
       this.story.show(row);
-    else if (params.e)
-      go("stream", { e: params.e });
+    else if (e)
+      goInstead("stream", { e });
   }
 
   private open(row: Entry): void {
-    replaceParams({ e: String(row.id) });
+    (storyCovers.matches && !this.story.id ? pushParams : replaceParams)({ e: String(row.id) });
     this.story.show(row);
   }
 

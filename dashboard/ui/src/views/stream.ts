@@ -6,9 +6,9 @@ import type { Entry, StreamFilter, Verdict } from "../entry";
 import { plural, when, whole } from "../format";
 import { VirtualList } from "../list";
 import { live, onAdded, onChanged, onNote, onState } from "../live";
-import { current, replaceParams } from "../route";
+import { current, pushParams, replaceParams } from "../route";
 import { COMPONENTS, instanceNames } from "../state";
-import { confirmBox, copied, phone, Scope, toast } from "../ui";
+import { confirmBox, copied, phone, Scope, storyCovers, toast } from "../ui";
 import { emptyStream } from "./empty";
 import { Overview } from "./overview";
 import { StoryPane } from "./story";
@@ -51,6 +51,7 @@ class StreamPage {
   private shown: Entry[] = [];
   private paused = false;
   private meanwhile = 0;
+  private pushed = false;                         /* the story has its own place in the history */
   private counting = false;
   private readonly list: VirtualList<Entry>;
   private readonly story: StoryPane;
@@ -98,7 +99,10 @@ class StreamPage {
       if (type === "cleared")
         this.refilter();
     }));
-    this.scope.listen(window, "params", () => this.fromAddress());
+    this.scope.listen(window, "params", () => {
+      this.pushed = false;
+      this.fromAddress();
+    });
     this.scope.listen(window, "pagekey", event => this.onKey(event.detail));
     this.scope.every(3000, () => this.drawInstances());
     this.scope.add(() => {
@@ -302,8 +306,11 @@ class StreamPage {
       instance: "", q: "" })));
   }
 
+  /* Over the whole screen it is a page of its own to whoever presses the back button. */
   private openStory(entry: Entry): void {
-    replaceParams({ e: String(entry.id) });
+    const push = storyCovers.matches && !current().params.e;
+    this.pushed ||= push;
+    (push ? pushParams : replaceParams)({ e: String(entry.id) });
     this.list.select(entry.id);
     this.story.show(entry);
   }
@@ -327,7 +334,11 @@ class StreamPage {
   }
 
   private closed(): void {
-    replaceParams({ e: undefined });
+    if (this.pushed)
+      history.back();
+    else
+      replaceParams({ e: undefined });
+    this.pushed = false;
     this.list.focus();
   }
 
