@@ -20,7 +20,6 @@ test("a live stream that is refused says why, and goes on when it may", () =>
     await page.locator(".lamp", { hasText: "Refused" }).waitFor();
     assert.doesNotMatch(await banner.textContent(), /does not answer/);
     await page.unroute("**/api/v1/events*");
-    await page.click("text=Try now");
     await untilLive(page);
     await world.stop();
     await banner.getByText("The dashboard does not answer").waitFor();
@@ -128,4 +127,29 @@ test("on a phone the back button closes a story", () => inWorld(async world => {
   await until(() => !/[?&]e=/.test(page.url()), "the address of the stream alone");
   await page.goBack();
   await untilTitle(page, "Fleet");
+}));
+
+test("what is not there is not shown as something else", () => inWorld(async world => {
+  await world.report({ policy: { domains: [{ entry: "used.example.com", hits: 1 }], ips: [] } });
+  const page = await world.page("#/policy?instance=gone-9");
+  await page.getByText("gone-9 does not report").waitFor();
+  assert.equal(await page.locator("td", { hasText: "used.example.com" }).count(), 0);
+  await page.selectOption("label:has-text('Instance') select", "web-1");
+  await page.locator("td", { hasText: "used.example.com" }).waitFor();
+  await follow(page, "#/search?from=yesterday");
+  await page.locator(".chip", { hasText: "“yesterday” to now" }).waitFor();
+  await page.getByText("from and to are times like", { exact: false }).waitFor();
+}));
+
+test("the lists of the overview lead to what they counted", () => inWorld(async world => {
+  await world.post(event({ name: "a.example.com", action: "AUDIT", msg: "https.audit" }),
+    event({ name: "a.example.com", action: "AUDIT", hostname: "web-2" }),
+    event({ name: undefined, https: "", destination_ip: undefined, hostname: "web-1",
+      destination_port: undefined }));
+  const page = await world.page("#/stream?instance=web-1&component=https");
+  await page.locator(".top-BLOCKED a", { hasText: "(neither name nor address)" }).waitFor();
+  await page.locator(".top-BLOCKED a", { hasText: "a.example.com" }).click();
+  await page.getByText("1 event · ").waitFor();
+  for (const part of ["action=AUDIT", "instance=web-1", "component=https"])
+    assert.ok(page.url().includes(part), `${part} in ${page.url()}`);
 }));

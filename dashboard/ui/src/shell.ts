@@ -57,8 +57,10 @@ const STATE_WORDS = { connecting: "Connecting", live: "Live", away: "Server away
 /* The lamp: word and shape, not colour alone. */
 function lamp(): HTMLElement {
   const text = h("span", { class: "lamp-text" }), rate = h("span", { class: "lamp-rate" });
-  const place = h("div", { class: "lamp", role: "status" },
-    h("span", { class: "lamp-dot", "aria-hidden": "true" }), text, rate);
+  /* Read out when the state changes, not with every second and every event. */
+  const said = h("span", { class: "sr-only", role: "status" });
+  const place = h("div", { class: "lamp" },
+    h("span", { class: "lamp-dot", "aria-hidden": "true" }), text, rate, said);
   const draw = () => {
     place.dataset.state = live.state;
     const wait = Math.max(0, Math.ceil((live.retryAt - Date.now()) / 1000));
@@ -66,6 +68,8 @@ function lamp(): HTMLElement {
     const words = live.state === "away" && wait > 1 ? `${state}, retry in ${wait} s` : state;
     if (text.textContent !== words)
       text.textContent = words;
+    if (said.textContent !== state)
+      said.textContent = state;
     const now = live.state === "live" ? `${compact(rateNow())}/s` : "";
     if (rate.textContent !== now)
       rate.textContent = now;

@@ -169,6 +169,11 @@ export function table<T>(label: string, columns: Column<T>[], rows: T[], sort: [
           column.cell(row))))))));
 }
 
+/* What events are summed by; some have none. */
+export function keyText(text: string): string {
+  return wire(text) || "(neither name nor address)";
+}
+
 /* A name that may be long: cut by the style sheet in the page, whole on hover. */
 export function nameCell(text: string): HTMLElement {
   const shown = wire(text);

@@ -6,7 +6,7 @@ import { fill, h, select, wire } from "../dom";
 import { bytes, compact, duration, plural, whole } from "../format";
 import { address, current, go, replaceParams } from "../route";
 import { COMPONENTS, instanceNames, RANGES } from "../state";
-import { empty, failure, nameCell, Scope, table, timeTag } from "../ui";
+import { empty, failure, keyText, nameCell, Scope, table, timeTag } from "../ui";
 import type { AggregateRow, Aggregates } from "../types";
 import { stepOf, VERDICT_SERIES, verdictPoints } from "./overview";
 
@@ -141,7 +141,7 @@ class AggregatesPage {
     fill(this.results, table<AggregateRow>("Sums", [
       { title, cell: row => h("a", { href: address("search", { q: row.key,
         range: params.range ?? "24h", component: params.component,
-        instance: params.instance }) }, nameCell(row.key)), sort: row => row.key },
+        instance: params.instance }) }, nameCell(keyText(row.key))), sort: row => row.key },
       { title: "Total", cell: row => whole(row.total), sort: row => row.total, numeric: true },
       { title: "Mix", cell: mix, wide: true },
       { title: "Blocked", cell: row => whole(row.blocked), sort: row => row.blocked,

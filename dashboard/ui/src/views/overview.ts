@@ -7,7 +7,7 @@ import type { Series } from "../chart";
 import { bytes, compact, duration, whole } from "../format";
 import { address, go } from "../route";
 import { keep, kept, RANGES } from "../state";
-import { failure, phone, Scope } from "../ui";
+import { failure, keyText, phone, Scope } from "../ui";
 import type { AggregateRow, Aggregates, Bucket } from "../types";
 
 export const VERDICT_SERIES: Series[] = [
@@ -29,7 +29,7 @@ export function stepOf(answer: Aggregates): number {
 
 /* Bars of a top list are as long as their share of the first. */
 function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow) => number,
-    verdict: "BLOCKED" | "ALLOWED", range: string): HTMLElement {
+    verdict: "BLOCKED" | "ALLOWED", filter: Record<string, string>): HTMLElement {
   const top = rows.filter(row => value(row) > 0).sort((a, b) => value(b) - value(a)).slice(0, 6);
   const most = top.length ? value(top[0]) : 1;
   return h("section", { class: `top top-${verdict}`, "aria-label": title },
@@ -38,9 +38,12 @@ function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow)
       : h("ol", null, top.map(row => {
         const bar = h("span", { class: "top-bar", "aria-hidden": "true" });
         bar.style.width = `${Math.max(2, 100 * value(row) / most)}%`;
+        /* What was stopped and what was only audited are counted together. */
+        const action = verdict === "ALLOWED" || !row.audit ? verdict
+          : row.blocked ? undefined : "AUDIT";
         return h("li", null, h("a", { href: address("search",
-          { q: row.key, range, action: verdict }), title: wire(row.key) },
-          bar, h("span", { class: "top-name mono" }, wire(row.key)),
+          { ...filter, q: row.key, action }), title: wire(row.key) },
+          bar, h("span", { class: "top-name mono" }, keyText(row.key)),
           h("span", { class: "top-count" }, compact(value(row)))));
       })));
 }
@@ -161,8 +164,10 @@ export class Overview {
   }
 
   private drawTops(rows: AggregateRow[]): void {
+    const filter = { range: this.range, component: this.filter.component,
+      instance: this.filter.hostname };
     fill(this.tops,
-      topList("Most blocked", rows, row => row.blocked + row.audit, "BLOCKED", this.range),
-      topList("Most allowed", rows, row => row.allowed, "ALLOWED", this.range));
+      topList("Most blocked", rows, row => row.blocked + row.audit, "BLOCKED", filter),
+      topList("Most allowed", rows, row => row.allowed, "ALLOWED", filter));
   }
 }

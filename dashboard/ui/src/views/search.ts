@@ -52,6 +52,12 @@ function download(name: string, type: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/* An end of the time window; the address may hold anything. */
+function edge(text: string | undefined, missing: string): string {
+  const ms = Date.parse(text ?? "");
+  return !text ? missing : isFinite(ms) ? stamp(ms) : `“${wire(text)}”`;
+}
+
 class SearchPage {
   private readonly results = h("div", { class: "results" });
   private readonly status = h("div", { class: "muted", role: "status" });
@@ -120,8 +126,7 @@ class SearchPage {
     fill(this.past, history().map(text => h("option", { value: text })));
     fill(this.fields,
       window ? h("span", { class: "chip" },
-        `${params.from ? stamp(Date.parse(params.from)) : "…"} to `
-        + `${params.to ? stamp(Date.parse(params.to)) : "now"}`,
+        `${edge(params.from, "…")} to ${edge(params.to, "now")}`,
         h("button", { type: "button", class: "chip-x", "aria-label": "Drop this time window",
           onclick: () => this.change({ from: "", to: "" }) }, "×"))
         : select("Time", RANGES, params.range ?? "24h", value =>

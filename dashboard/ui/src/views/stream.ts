@@ -61,7 +61,7 @@ class StreamPage {
   private readonly pauseBox = h("div", { class: "pausebox" });
   private readonly pill = h("div", { class: "pill-box", role: "status" });
   private readonly counts = new Map<string, HTMLElement>();
-  private readonly total = h("span", { class: "muted shown-count", role: "status" });
+  private readonly total = h("span", { class: "muted shown-count" });
   private readonly blank = h("div", { class: "blank" });
   private readonly instanceField = h("select", { "aria-label": "Instance",
     onchange: () => this.change({ instance: this.instanceField.value }) });
