@@ -175,7 +175,7 @@ test("the keys that the help names do what it says", () => inWorld(async world =
   await page.keyboard.press("Escape");
   await page.waitForSelector(".story", { state: "hidden" });
   for (const [key, title] of [["e", "Search"], ["a", "Aggregates"], ["p", "Policy"],
-    ["f", "Fleet"], ["k", "API keys"], ["u", "Audit"], ["s", "Stream"]]) {
+    ["f", "Fleet"], ["i", "API keys"], ["u", "Audit"], ["s", "Stream"]]) {
     await page.keyboard.press(key);
     await page.waitForFunction(wanted => document.querySelector("h1")?.textContent === wanted
       && document.title.startsWith(wanted), title);

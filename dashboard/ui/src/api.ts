@@ -1,8 +1,11 @@
 /* api.ts - the server's answers, or an ApiError that says what went wrong in words. */
-import type { Aggregates, ApiKey, AuditRow, Config, Instance, LogEntry, Unblock, UnblockLists }
-  from "./types";
+import type { AggregateRow, Aggregates, ApiKey, AuditRow, Config, Instance, LogEntry, Unblock,
+  UnblockLists } from "./types";
 
 export const BASE = "/api/v1";
+
+/* Sums over all that is stored take a while; more is a server that hangs. */
+const TIMEOUT_MS = 30000;
 
 /* status 0: nobody answered. */
 export class ApiError extends Error {
@@ -61,7 +64,7 @@ function words(status: number): string {
   return `unexpected answer (HTTP ${status})`;
 }
 
-async function errorOf(response: Response): Promise<ApiError> {
+export async function errorOf(response: Response): Promise<ApiError> {
   let text = "";
   try {
     text = JSON.parse(await response.text()).error ?? "";
@@ -71,18 +74,25 @@ async function errorOf(response: Response): Promise<ApiError> {
   return new ApiError(response.status, text || words(response.status));
 }
 
+function silence(error: unknown): ApiError {
+  return new ApiError(0, (error as Error)?.name === "TimeoutError"
+    ? `the dashboard did not answer within ${TIMEOUT_MS / 1000} seconds`
+    : "the dashboard does not answer");
+}
+
 export async function request<T>(method: string, path: string, body?: unknown,
     quiet = false): Promise<T> {
   let response: Response;
   try {
     response = await fetch(BASE + path, {
       method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
       credentials: "same-origin",
       headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
       body: body === undefined ? undefined : JSON.stringify(body),
     });
-  } catch {
-    throw new ApiError(0, "the dashboard does not answer");
+  } catch (error) {
+    throw silence(error);
   }
   if (!response.ok) {
     const error = await errorOf(response);
@@ -90,7 +100,9 @@ export async function request<T>(method: string, path: string, body?: unknown,
       onUnauthorized(error);
     throw error;
   }
-  const text = await response.text();
+  const text = await response.text().catch(error => {
+    throw silence(error);
+  });
   return (text ? JSON.parse(text) : null) as T;
 }
 
@@ -137,3 +149,28 @@ export const api = {
     request<unknown>("DELETE", `/apikeys/${encodeURIComponent(String(id))}`),
   audit: () => get<AuditRow[]>("/audit"),
 };
+
+/* As many keys as the server tells at once. */
+export const SUMS_MAX = 1000;
+
+/* The keys of each verdict by themselves: those with the most events of all verdicts would leave
+ * no place for the rare ones.  more: some have more keys than were asked for. */
+export async function sumsOf(verdicts: string[], filter: Filter):
+    Promise<{ rows: AggregateRow[]; more: boolean }> {
+  const answers = await Promise.all(verdicts.map(action =>
+    api.aggregates({ ...filter, action })));
+  const sums = new Map<string, AggregateRow>();
+  for (const row of answers.flatMap(answer => answer.rows)) {
+    const known = sums.get(row.key);
+    if (known) {
+      known.total += row.total;
+      known.blocked += row.blocked;
+      known.audit += row.audit;
+      known.allowed += row.allowed;
+    } else {
+      sums.set(row.key, { ...row });
+    }
+  }
+  return { rows: [...sums.values()],
+    more: answers.some(answer => answer.rows.length >= Number(filter.limit)) };
+}

@@ -26,6 +26,7 @@ export interface ChartOptions {
 }
 
 const LEFT = 56, BOTTOM = 18, TOP = 8;
+const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /* 1, 2, 4, 6, 8, 10, 20 ...: the smallest that the value fits under; half of it is even too. */
 function roundUp(value: number, binary = false): number {
@@ -46,6 +47,9 @@ export class Chart {
   private stepMs = 60000;
   private hover = -1;
   private readonly height: number;
+  private readonly redraw = () => this.draw();
+  private readonly size = new ResizeObserver(this.redraw);
+  private readonly theme = new MutationObserver(this.redraw);
 
   constructor(private readonly options: ChartOptions) {
     this.height = options.height ?? 140;
@@ -59,11 +63,17 @@ export class Chart {
     this.canvas.classList.toggle("pickable", !!options.pick);
     this.tip = h("div", { class: "chart-tip", hidden: true, role: "status" });
     this.root = h("div", { class: "chart" }, this.canvas, this.tip);
-    new ResizeObserver(() => this.draw()).observe(this.root);
+    this.size.observe(this.root);
     /* The theme is an attribute of the root element, or the system's. */
-    new MutationObserver(() => this.draw())
-      .observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    this.theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    dark.addEventListener("change", this.redraw);
+  }
+
+  /* The root element and the system outlive the page, and would keep it. */
+  end(): void {
+    this.size.disconnect();
+    this.theme.disconnect();
+    dark.removeEventListener("change", this.redraw);
   }
 
   set(points: Point[], stepMs: number): void {

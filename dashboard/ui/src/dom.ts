@@ -41,9 +41,29 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, attrs?: Attrs |
   return node;
 }
 
+const FOCUSABLE = "button, a, select, input, tr[tabindex]";
+
+/* What it acts on, where its place alone would not tell: rows move. */
+function subjectOf(node: Element): string | null {
+  return node.getAttribute("data-subject") ?? node.getAttribute("href")
+    ?? node.getAttribute("aria-label");
+}
+
+/* Other children.  Who had the keyboard's focus has it again, if it is still there: drawing anew
+ * is our business, not the reader's. */
 export function fill(node: Element, ...children: Child[]): void {
+  const held = document.activeElement;
+  const at = held && held !== node && node.contains(held)
+    ? [...node.querySelectorAll(FOCUSABLE)].indexOf(held) : -1;
   node.replaceChildren();
   add(node, children);
+  if (!held || at < 0)
+    return;
+  const like = (one?: Element) => one && one.tagName === held.tagName
+    && subjectOf(one) === subjectOf(held);
+  const all = [...node.querySelectorAll<HTMLElement>(FOCUSABLE)];
+  const same = like(all[at]) ? all[at] : subjectOf(held) !== null ? all.find(like) : undefined;
+  same?.focus({ preventScroll: true });
 }
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -3,6 +3,8 @@
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 export function bytes(count: number): string {
+  if (!isFinite(count) || count < 0)
+    return "–";
   let unit = 0;
   while (count >= 1024 && unit < UNITS.length - 1) {
     count /= 1024;

@@ -24,6 +24,7 @@ export class VirtualList<T> {
   private selected = -1;                          /* key of the item, -1: none */
   private scheduled = false;
   private height = 0;
+  private readonly size = new ResizeObserver(() => this.resized());
 
   constructor(private readonly options: ListOptions<T>) {
     this.space = h("div", { class: "vlist-space", role: "presentation" });
@@ -35,7 +36,11 @@ export class VirtualList<T> {
     const head = h("div", { class: "vlist-head row", "aria-hidden": "true" },
       options.columns.map(name => h("span", { class: `c c-${name.toLowerCase()}` }, name)));
     this.root = h("div", { class: "vlist-box" }, head, this.scroller);
-    new ResizeObserver(() => this.resized()).observe(this.scroller);
+    this.size.observe(this.scroller);
+  }
+
+  end(): void {
+    this.size.disconnect();
   }
 
   get length(): number {
@@ -124,7 +129,7 @@ export class VirtualList<T> {
       PageUp: -page, Home: -this.items.length, End: this.items.length };
     if (event.key in steps) {
       this.step(steps[event.key]);
-    } else if (event.key === "Enter" || event.key === " ") {
+    } else if (event.key === "Enter") {
       const item = this.selectedItem();
       if (item)
         this.options.open(item);

@@ -1,7 +1,7 @@
 /* live.ts - the live stream: read once for all pages, kept within a bound, resumed by id.
  * By fetch and not by EventSource: the status of a refusal can be seen (session over, server
  * away), a key can be sent, and a busy stream is parsed in pieces and told once a frame. */
-import { api, BASE, headers, ApiError } from "./api";
+import { api, BASE, errorOf, headers, ApiError } from "./api";
 import { entryOf } from "./entry";
 import type { Entry } from "./entry";
 import type { LogEntry } from "./types";
@@ -12,6 +12,7 @@ export interface Live {
   entries: Entry[];               /* oldest first */
   state: LiveState;
   retryAt: number;                /* away: when the next attempt is made */
+  problem: ApiError | null;       /* away: what the server said; null: it said nothing */
   lost: number;                   /* what the server dropped because this page was too slow */
   loaded: boolean;                /* the past has been read */
   rate: number;                   /* events in the last whole second */
@@ -22,7 +23,7 @@ type AddedListener = (added: Entry[], trimmed: number) => void;
 const ROWS_MAX = 20000, RETRY_FIRST_MS = 500, RETRY_MAX_MS = 15000, SILENCE_MS = 35000;
 
 export const live: Live = {
-  entries: [], state: "off", retryAt: 0, lost: 0, loaded: false, rate: 0,
+  entries: [], state: "off", retryAt: 0, problem: null, lost: 0, loaded: false, rate: 0,
 };
 
 const addedListeners = new Set<AddedListener>();
@@ -76,9 +77,12 @@ function flush(): void {
   addedListeners.forEach(listener => listener(added, trimmed));
 }
 
-/* Once a frame; a hidden page has no frames, so its rows come four times a second. */
+/* Once a frame; a hidden page has no frames, so its rows come four times a second, and timers may
+ * be slow there: no more wait than are kept. */
 function flushSoon(): void {
-  if (flushing)
+  if (waiting.length > keep)
+    flush();
+  if (flushing || waiting.length === 0)
     return;
   flushing = true;
   if (document.hidden)
@@ -86,6 +90,12 @@ function flushSoon(): void {
   else
     requestAnimationFrame(flush);
 }
+
+/* Hidden before the frame that was asked for: it will not come. */
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && flushing)
+    flush();
+});
 
 function count(events: number): void {
   const second = Math.floor(performance.now() / 1000);
@@ -220,7 +230,7 @@ async function connect(mine: number): Promise<void> {
     headers: headers({ Accept: "text/event-stream", "Last-Event-ID": String(lastId) }),
   });
   if (!response.ok || !response.body)
-    throw new ApiError(response.status, `HTTP ${response.status}`);
+    throw await errorOf(response);
   if (mine !== run)
     return;
   /* Another store behind the same address, as after a restart of one without a disk: its ids are
@@ -240,9 +250,12 @@ async function connect(mine: number): Promise<void> {
 }
 
 async function session(mine: number): Promise<void> {
+  let problem: ApiError | null = null;
   try {
     await connect(mine);
   } catch (error) {
+    if (error instanceof ApiError && error.status > 0)
+      problem = error;
     if (mine === run && error instanceof ApiError && error.status === 401) {
       setState("denied");
       return;
@@ -254,6 +267,7 @@ async function session(mine: number): Promise<void> {
   const wait = retryMs * (0.75 + Math.random() / 2);
   retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
   live.retryAt = Date.now() + wait;
+  live.problem = problem;
   setState("away");
   retryTimer = setTimeout(() => start(), wait);
 }

@@ -2,7 +2,7 @@
 import { api, ApiError, setKey, whenUnauthorized } from "./api";
 import { fill, h } from "./dom";
 import { live, onState, start, stop } from "./live";
-import { current, go } from "./route";
+import { current, go, goInstead } from "./route";
 import { Shell, showHelp, shownPages, switchTheme } from "./shell";
 import { readInstances, shared } from "./state";
 import { failure, Scope } from "./ui";
@@ -45,7 +45,7 @@ function show(): void {
     view(shell.main, scope);
   } else {
     fill(shell.main, failure(new ApiError(404, `there is no page “${page}”`)));
-    go("stream");
+    goInstead("stream");
   }
 }
 
@@ -73,6 +73,8 @@ function away(error: unknown): void {
 }
 
 async function boot(first: boolean): Promise<void> {
+  if (!app.firstChild)
+    fill(app, h("p", { class: "alone muted", role: "status" }, "Connecting…"));
   try {
     const me = await api.me();
     shared.user = me.kind === "anyone" ? "" : me.username ?? "";

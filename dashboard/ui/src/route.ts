@@ -29,6 +29,17 @@ export function current(): Route {
   return parse(location.hash);
 }
 
+/* What the back button takes back. */
+export function pushParams(change: Record<string, string | undefined>): void {
+  const { page, params } = current();
+  history.pushState(null, "", address(page, { ...params, ...change }));
+}
+
+/* There was nothing to come back to. */
+export function goInstead(page: string, params: Record<string, string | undefined> = {}): void {
+  location.replace(address(page, params));
+}
+
 /* Change filters in place: the back button leads to the page before, not through every letter. */
 export function replaceParams(change: Record<string, string | undefined>): void {
   const { page, params } = current();

@@ -14,7 +14,7 @@ export const PAGES: { page: string; title: string; symbol: IconName; key: string
   { page: "aggregates", title: "Aggregates", symbol: "aggregates", key: "a" },
   { page: "policy", title: "Policy", symbol: "policy", key: "p" },
   { page: "fleet", title: "Fleet", symbol: "fleet", key: "f" },
-  { page: "keys", title: "API keys", symbol: "keys", key: "k" },
+  { page: "keys", title: "API keys", symbol: "keys", key: "i" },
   { page: "audit", title: "Audit", symbol: "audits", key: "u" },
 ];
 
@@ -57,15 +57,19 @@ const STATE_WORDS = { connecting: "Connecting", live: "Live", away: "Server away
 /* The lamp: word and shape, not colour alone. */
 function lamp(): HTMLElement {
   const text = h("span", { class: "lamp-text" }), rate = h("span", { class: "lamp-rate" });
-  const place = h("div", { class: "lamp", role: "status" },
-    h("span", { class: "lamp-dot", "aria-hidden": "true" }), text, rate);
+  /* Read out when the state changes, not with every second and every event. */
+  const said = h("span", { class: "sr-only", role: "status" });
+  const place = h("div", { class: "lamp" },
+    h("span", { class: "lamp-dot", "aria-hidden": "true" }), text, rate, said);
   const draw = () => {
     place.dataset.state = live.state;
     const wait = Math.max(0, Math.ceil((live.retryAt - Date.now()) / 1000));
-    const words = live.state === "away" && wait > 1 ? `Server away, retry in ${wait} s`
-      : STATE_WORDS[live.state];
+    const state = live.state === "away" && live.problem ? "Refused" : STATE_WORDS[live.state];
+    const words = live.state === "away" && wait > 1 ? `${state}, retry in ${wait} s` : state;
     if (text.textContent !== words)
       text.textContent = words;
+    if (said.textContent !== state)
+      said.textContent = state;
     const now = live.state === "live" ? `${compact(rateNow())}/s` : "";
     if (rate.textContent !== now)
       rate.textContent = now;
@@ -148,11 +152,14 @@ export class Shell {
   private drawBanner(): void {
     const away = live.state === "away";
     this.banner.hidden = !away;
-    if (away && !this.banner.firstChild) {
-      fill(this.banner, icon("warn"), h("span", null,
-        "The dashboard does not answer. What you see is from before; filters go on filtering, "
-        + "and agents keep their events until it is back. This page resumes by itself, "
-        + "without a gap."),
+    const text = live.problem ? "The dashboard refuses the live stream: "
+      + `${live.problem.message} (HTTP ${live.problem.status}). What you see is from before. This `
+      + "page tries again by itself."
+      : "The dashboard does not answer. What you see is from before; filters go on filtering, "
+      + "and agents keep their events until it is back. This page resumes by itself, "
+      + "without a gap.";
+    if (away && this.banner.querySelector("span")?.textContent !== text) {
+      fill(this.banner, icon("warn"), h("span", null, text),
         h("button", { type: "button", class: "btn btn-small", onclick: () => start() },
           "Try now"));
     } else if (!away) {
@@ -162,7 +169,7 @@ export class Shell {
 }
 
 const KEYS: [string, string][] = [
-  ["s e a p f k u", "Stream, sEarch, Aggregates, Policy, Fleet, Keys, aUdit"],
+  ["s e a p f i u", "Stream, sEarch, Aggregates, Policy, Fleet, apI keys, aUdit"],
   ["/", "Filter or search"],
   ["Space", "Pause or resume the stream"],
   ["j k  or  ↓ ↑", "Next and previous row"],

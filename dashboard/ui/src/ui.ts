@@ -34,6 +34,11 @@ export class Scope {
   }
 }
 
+/* As in the style sheet. */
+export const phone = matchMedia("(max-width: 760px)");
+/* A story covers the page that it was opened from. */
+export const storyCovers = matchMedia("(max-width: 1000px)");
+
 export function verdictBadge(verdict: Verdict): HTMLElement {
   return h("span", { class: `verdict v-${verdict}` }, icon(VERDICT_ICON[verdict]),
     h("span", null, VERDICT_WORD[verdict]));
@@ -162,6 +167,11 @@ export function table<T>(label: string, columns: Column<T>[], rows: T[], sort: [
         } } : null,
         columns.map(column => h("td", { class: classes(column), "data-label": column.title },
           column.cell(row))))))));
+}
+
+/* What events are summed by; some have none. */
+export function keyText(text: string): string {
+  return wire(text) || "(neither name nor address)";
 }
 
 /* A name that may be long: cut by the style sheet in the page, whole on hover. */

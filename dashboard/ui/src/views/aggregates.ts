@@ -1,12 +1,12 @@
 /* aggregates.ts - sums: by name, address or client, over any time, with bytes and latency. */
-import { api } from "../api";
+import { api, SUMS_MAX } from "../api";
 import { Chart, legend } from "../chart";
 import type { Series } from "../chart";
 import { fill, h, select, wire } from "../dom";
 import { bytes, compact, duration, plural, whole } from "../format";
 import { address, current, go, replaceParams } from "../route";
 import { COMPONENTS, instanceNames, RANGES } from "../state";
-import { empty, failure, nameCell, Scope, table, timeTag } from "../ui";
+import { empty, failure, keyText, nameCell, Scope, table, timeTag } from "../ui";
 import type { AggregateRow, Aggregates } from "../types";
 import { stepOf, VERDICT_SERIES, verdictPoints } from "./overview";
 
@@ -73,6 +73,8 @@ class AggregatesPage {
     scope.listen(window, "params", () => this.fromAddress());
     scope.every(30000, () => void this.read());
     scope.add(() => clearTimeout(this.timer));
+    for (const chart of [this.verdicts, this.latency, this.moved])
+      scope.add(() => chart.end());
     this.fromAddress();
   }
 
@@ -105,7 +107,7 @@ class AggregatesPage {
     try {
       const answer = await api.aggregates({ range: params.range ?? "24h", q: params.q,
         dimension: params.by ?? "domain", component: params.component,
-        hostname: params.instance });
+        hostname: params.instance, limit: SUMS_MAX });
       if (mine !== this.asked)
         return;
       this.answer = answer;
@@ -120,8 +122,9 @@ class AggregatesPage {
   private draw(): void {
     const answer = this.answer!, { params } = current(), step = stepOf(answer);
     const { totals } = answer;
-    this.status.textContent = `${plural(answer.events, "event")} · `
-      + plural(answer.rows.length, "key");
+    const keys = plural(answer.rows.length, "key");
+    this.status.textContent = `${plural(answer.events, "event")} · ${answer.rows.length < SUMS_MAX
+      ? keys : `only the ${keys} with the most events: filter for the others`}`;
     fill(this.legendBox, legend(VERDICT_SERIES,
       [totals.blocked, totals.audit, totals.allowed].map(whole)));
     this.verdicts.set(verdictPoints(answer.buckets), step);
@@ -138,7 +141,7 @@ class AggregatesPage {
     fill(this.results, table<AggregateRow>("Sums", [
       { title, cell: row => h("a", { href: address("search", { q: row.key,
         range: params.range ?? "24h", component: params.component,
-        instance: params.instance }) }, nameCell(row.key)), sort: row => row.key },
+        instance: params.instance }) }, nameCell(keyText(row.key))), sort: row => row.key },
       { title: "Total", cell: row => whole(row.total), sort: row => row.total, numeric: true },
       { title: "Mix", cell: mix, wide: true },
       { title: "Blocked", cell: row => whole(row.blocked), sort: row => row.blocked,

@@ -87,7 +87,7 @@ class ApiKeysPage {
       { title: "Made", cell: row => timeTag(row.created_at, "–"),
         sort: row => row.created_at ?? "" },
       { title: "", cell: row => button("Take back", () => void this.revoke(row),
-        { class: "btn btn-small" }, "trash") },
+        { class: "btn btn-small", "data-subject": String(row.id) }, "trash") },
     ], this.keys, this.sort, sort => {
       this.sort = sort;
       this.draw();

@@ -1,5 +1,6 @@
 /* empty.ts - nothing to show, and what to do about it. */
 import { button, h } from "../dom";
+import { live } from "../live";
 import { address } from "../route";
 import { empty, failure, snippet } from "../ui";
 import { ApiError } from "../api";
@@ -51,8 +52,9 @@ export function emptyStream(kind: string, clear: () => void): HTMLElement {
       button("Show everything", clear));
   }
   if (kind === "away")
-    return empty("warn", "The dashboard is away", failure(new ApiError(0,
-      "the dashboard does not answer")));
+    return empty("warn", live.problem ? "The dashboard refuses the live stream"
+      : "The dashboard is away", failure(live.problem
+      ?? new ApiError(0, "the dashboard does not answer")));
   if (kind === "connecting" || kind === "live")
     return empty("stream", "Reading…");
   return empty("stream", "No events yet",

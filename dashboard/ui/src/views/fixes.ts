@@ -1,6 +1,6 @@
 /* fixes.ts - the three ways to let it through, what else each would let through, and what became
  * of a request: pending, applied, failed, undone. */
-import { api } from "../api";
+import { api, sumsOf, SUMS_MAX } from "../api";
 import { button, fill, h, icon, select, wire } from "../dom";
 import type { Child } from "../dom";
 import { isAddress } from "../entry";
@@ -48,8 +48,10 @@ export class FixesPane {
   private readonly outcome = h("div", { class: "outcome", role: "status" });
   private readonly cards = new Map<Kind, HTMLElement>();
   private readonly form = h("div", { class: "fix-form" });
-  private rows: AggregateRow[] | null = null;
+  private rows: AggregateRow[] | null = null;     /* stopped, or audited */
+  private more = false;                           /* there are more than these */
   private asked = "";
+  private told = "";
   private request: Unblock | null = null;
 
   constructor(private readonly entry: Entry) {
@@ -100,6 +102,22 @@ export class FixesPane {
     return true;
   }
 
+  /* As in any group of choices; the page below would take the arrows for its rows. */
+  private onArrow(event: KeyboardEvent): void {
+    const steps: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1,
+      ArrowUp: -1 };
+    const step = steps[event.key];
+    if (!step || event.ctrlKey || event.metaKey || event.altKey)
+      return;
+    event.preventDefault();
+    event.stopPropagation();
+    const kinds = [...this.cards.keys()].filter(kind =>
+      !this.cards.get(kind)!.hasAttribute("disabled"));
+    const next = kinds[(kinds.indexOf(this.kind) + step + kinds.length) % kinds.length];
+    this.choose(next);
+    this.cards.get(next)!.focus();
+  }
+
   private draw(): void {
     const what = this.type === "domain" ? "name" : "address";
     const card = (kind: Kind, number: string, title: string, adds: string, text: string,
@@ -114,7 +132,8 @@ export class FixesPane {
       return node;
     };
     fill(this.root, h("h3", null, "Let it through"),
-      h("div", { class: "fix-cards", role: "radiogroup", "aria-label": "How much to allow" },
+      h("div", { class: "fix-cards", role: "radiogroup", "aria-label": "How much to allow",
+        onkeydown: (event: KeyboardEvent) => this.onArrow(event) },
         card("once", "1", "Allow once", this.value,
           this.type === "domain" ? "Until the first connection to it ends, 10 minutes at most."
             : "For 10 minutes; then it is closed again."),
@@ -185,8 +204,10 @@ export class FixesPane {
     const widest = this.wildcards[this.wildcards.length - 1];
     this.asked = widest ? widest.slice(2) : this.value;
     try {
-      const answer = await api.aggregates({ range: "7d", dimension: "domain", q: this.asked });
-      this.rows = answer.rows;
+      const found = await sumsOf(["BLOCKED", "AUDIT"], { range: "7d", dimension: "domain",
+        q: this.asked, limit: SUMS_MAX });
+      this.rows = found.rows;
+      this.more = found.more;
     } catch {
       this.rows = null;
       this.asked = "failed";
@@ -242,11 +263,15 @@ export class FixesPane {
       .sort((a, b) => b.blocked + b.audit - a.blocked - a.audit);
     const apex = this.rows.some(row => row.key.toLowerCase() === this.wildcard.slice(2)
       && row.blocked > 0);
-    return [warning, blocked.length === 0
+    const some = this.more ? "at least " : "";
+    return [warning, blocked.length === 0 && this.more
+      ? h("p", { class: "warn" }, icon("warn"), "More names were blocked in the last 7 days than "
+        + "can be looked at: others under it may be among them. Search tells.")
+      : blocked.length === 0
       ? h("p", null, icon("allowed"), "No other name under it was blocked in the last 7 days. "
         + "It still allows all that will ever be made.")
       : h("div", null, h("p", { class: "warn" }, icon("warn"), "Also lets through "
-        + `${plural(blocked.length, "other name")} that `
+        + `${some}${plural(blocked.length, "other name")} that `
         + `${blocked.length === 1 ? "was" : "were"} blocked in the last 7 days:`),
         h("ul", { class: "also-list" }, blocked.slice(0, 6).map(row => h("li", null,
           h("span", { class: "mono" }, wire(row.key)),
@@ -275,6 +300,7 @@ export class FixesPane {
       this.drawOutcome({ word: "Pending", kind: "pending" });
       await this.poll();
     } catch (error) {
+      this.told = "";
       fill(this.outcome, h("div", { class: "state state-failed" }, icon("blocked"),
         h("div", null, h("b", null, "Refused. "), wire((error as Error).message))));
     }
@@ -342,6 +368,11 @@ export class FixesPane {
       failed: request.error || "The agent could not change its policy.",
       undone: "The policy is as it was.",
     };
+    const told = JSON.stringify([state, request.id, request.value, texts[state.kind]]);
+    if (told === this.told)
+      return;                 /* or it would be read out again at every look */
+    this.told = told;
+    const held = this.outcome.contains(document.activeElement);
     const symbols = { pending: "audits", applied: "allowed", failed: "blocked",
       undone: "undo" } as const;
     fill(this.outcome, h("div", { class: `state state-${state.kind}`,
@@ -352,8 +383,12 @@ export class FixesPane {
         h("span", null, wire(texts[state.kind]))),
       (state.kind === "pending" || state.kind === "applied") && !request.remove
         && button(state.kind === "pending" ? "Take back" : "Undo",
-          () => void this.undo(), { class: "btn btn-small", "data-action": "undo" },
+          () => void this.undo(), { class: "btn btn-small", "data-action": "undo",
+            "data-subject": request.id },
           "undo")));
+    /* The button is gone: not to the top of the page. */
+    if (held && !this.outcome.contains(document.activeElement))
+      this.root.closest<HTMLElement>(".story")?.focus({ preventScroll: true });
   }
 
   private async undo(): Promise<void> {

@@ -1,13 +1,13 @@
 /* overview.ts - the hour at a glance: verdicts over time, the names most blocked and most allowed,
  * bytes and latency. */
-import { api } from "../api";
+import { api, sumsOf } from "../api";
 import { fill, h, icon, select, wire } from "../dom";
 import { Chart, legend } from "../chart";
 import type { Series } from "../chart";
 import { bytes, compact, duration, whole } from "../format";
 import { address, go } from "../route";
 import { keep, kept, RANGES } from "../state";
-import { failure, Scope } from "../ui";
+import { failure, keyText, phone, Scope } from "../ui";
 import type { AggregateRow, Aggregates, Bucket } from "../types";
 
 export const VERDICT_SERIES: Series[] = [
@@ -29,7 +29,7 @@ export function stepOf(answer: Aggregates): number {
 
 /* Bars of a top list are as long as their share of the first. */
 function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow) => number,
-    verdict: "BLOCKED" | "ALLOWED", range: string): HTMLElement {
+    verdict: "BLOCKED" | "ALLOWED", filter: Record<string, string>): HTMLElement {
   const top = rows.filter(row => value(row) > 0).sort((a, b) => value(b) - value(a)).slice(0, 6);
   const most = top.length ? value(top[0]) : 1;
   return h("section", { class: `top top-${verdict}`, "aria-label": title },
@@ -38,14 +38,17 @@ function topList(title: string, rows: AggregateRow[], value: (row: AggregateRow)
       : h("ol", null, top.map(row => {
         const bar = h("span", { class: "top-bar", "aria-hidden": "true" });
         bar.style.width = `${Math.max(2, 100 * value(row) / most)}%`;
+        /* What was stopped and what was only audited are counted together. */
+        const action = verdict === "ALLOWED" || !row.audit ? verdict
+          : row.blocked ? undefined : "AUDIT";
         return h("li", null, h("a", { href: address("search",
-          { q: row.key, range, action: verdict }), title: wire(row.key) },
-          bar, h("span", { class: "top-name mono" }, wire(row.key)),
+          { ...filter, q: row.key, action }), title: wire(row.key) },
+          bar, h("span", { class: "top-name mono" }, keyText(row.key)),
           h("span", { class: "top-count" }, compact(value(row)))));
       })));
 }
 
-const OFFERED = ["15m", "1h", "6h", "24h", "7d", "all"];
+const OFFERED = ["15m", "1h", "6h", "24h", "7d", "all"], TOP_KEYS = 200;
 
 export class Overview {
   readonly root: HTMLElement;
@@ -65,8 +68,9 @@ export class Overview {
       format: compact, height: 132, pick: (from, to) => go("search", {
         from: new Date(from).toISOString(), to: new Date(to).toISOString(),
         component: this.filter.component, instance: this.filter.hostname }) });
+    scope.add(() => this.chart.end());
     /* On a phone the rows come first. */
-    const folded = kept("overview", matchMedia("(max-width: 760px)").matches ? "folded" : "open")
+    const folded = kept("overview", phone.matches ? "folded" : "open")
       === "folded";
     const content = h("div", { class: "overview-grid" },
       h("section", { class: "card overview-chart", "aria-label": "Verdicts over time" },
@@ -115,10 +119,13 @@ export class Overview {
     this.news = 0;
     const filter = this.filter;
     try {
-      const answer = await api.aggregates({ range: this.range, dimension: "domain",
-        ...filter });
+      const ask = { range: this.range, dimension: "domain", limit: TOP_KEYS, ...filter };
+      const answer = await api.aggregates(ask);
+      /* Short enough to hold them all, or the rare ones are not in it. */
+      const tops = answer.rows.length < TOP_KEYS ? answer.rows
+        : (await sumsOf(["BLOCKED", "AUDIT", "ALLOWED"], ask)).rows;
       fill(this.problem);
-      this.draw(answer);
+      this.draw(answer, tops);
     } catch (error) {
       fill(this.problem, failure(error));
     }
@@ -127,7 +134,7 @@ export class Overview {
       void this.read();
   }
 
-  private draw(answer: Aggregates): void {
+  private draw(answer: Aggregates, tops: AggregateRow[]): void {
     const { totals } = answer;
     this.chart.set(verdictPoints(answer.buckets), stepOf(answer));
     fill(this.legendBox, legend(VERDICT_SERIES,
@@ -153,12 +160,14 @@ export class Overview {
         "Typical for this time: half of the connections took no longer"),
       fact("Duration p99", p99 < 0 ? "–" : duration(p99),
         "In the worst part of this time, 99 of 100 connections took no longer"));
-    this.drawTops(answer.rows);
+    this.drawTops(tops);
   }
 
   private drawTops(rows: AggregateRow[]): void {
+    const filter = { range: this.range, component: this.filter.component,
+      instance: this.filter.hostname };
     fill(this.tops,
-      topList("Most blocked", rows, row => row.blocked + row.audit, "BLOCKED", this.range),
-      topList("Most allowed", rows, row => row.allowed, "ALLOWED", this.range));
+      topList("Most blocked", rows, row => row.blocked + row.audit, "BLOCKED", filter),
+      topList("Most allowed", rows, row => row.allowed, "ALLOWED", filter));
   }
 }

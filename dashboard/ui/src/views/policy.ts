@@ -32,6 +32,7 @@ export function entriesOf(instance: Instance): Row[] {
 
 class PolicyPage {
   private sort: [number, boolean] = [-1, false];
+  private drawn = "";                             /* the entries that are shown, and how */
   private lists: UnblockLists = { pending: [], completed: [] };
   private readonly head = h("div", { class: "policy-head" });
   private readonly entries = h("div", { class: "results" });
@@ -67,6 +68,7 @@ class PolicyPage {
       this.draw();
       this.drawChanges();
     } catch (error) {
+      this.drawn = "";
       fill(this.entries, failure(error, () => void this.read()));
     }
   }
@@ -76,6 +78,7 @@ class PolicyPage {
     const known = shared.instances;
     if (known.length === 0) {
       fill(this.tools);
+      this.drawn = "";
       fill(this.head);
       fill(this.entries, empty("policy", "No instance tells its policy",
         h("p", null, "ringfence agents report their policy and how often each entry was "
@@ -83,16 +86,25 @@ class PolicyPage {
         connectHelp()));
       return;
     }
-    const chosen = known.find(one => one.hostname === params.instance) ?? known[0];
+    const chosen = params.instance ? known.find(one => one.hostname === params.instance)
+      : known[0];
     if (document.activeElement !== this.words)
       this.words.value = params.q ?? "";
     if (!this.words.isConnected)
       fill(this.tools, h("span", { class: "field-group" }), this.words);
     fill(this.tools.firstElementChild!,
       select("Instance", known.map((one): [string, string] => [one.hostname, wire(one.hostname)]),
-        chosen.hostname, value => this.change({ instance: value })),
+        chosen?.hostname ?? params.instance, value => this.change({ instance: value })),
       select("Show", [["", "All entries"], ["unused", "Unused only"], ["domains", "Names only"],
         ["ips", "Addresses only"]], params.show ?? "", value => this.change({ show: value })));
+    if (!chosen) {
+      this.drawn = "";
+      fill(this.head);
+      fill(this.entries, empty("policy", `${wire(params.instance)} does not report`,
+        h("p", null, "Its policy is not known here: it was forgotten, never reported, or only "
+          + "sends events. Choose another instance above.")));
+      return;
+    }
     this.drawHead(chosen);
     this.drawEntries(chosen, params);
   }
@@ -117,6 +129,12 @@ class PolicyPage {
   }
 
   private drawEntries(chosen: Instance, params: Record<string, string>): void {
+    /* Thousands of rows take a while: not again for the same; "a minute ago" grows old. */
+    const now = JSON.stringify([chosen.hostname, chosen.policy, params, this.sort,
+      Math.floor(Date.now() / 60000)]);
+    if (now === this.drawn)
+      return;
+    this.drawn = now;
     const words = (params.q ?? "").toLowerCase(), all = entriesOf(chosen);
     const most = Math.max(1, ...all.map(row => row.hits ?? 0));
     const rows = all.filter(row => row.entry.toLowerCase().includes(words)
@@ -201,7 +219,7 @@ class PolicyPage {
       } catch (error) {
         toast(`Not undone: ${(error as Error).message}`, "bad");
       }
-    }, { class: "btn btn-small" }, "undo");
+    }, { class: "btn btn-small", "data-subject": item.id }, "undo");
   }
 }
 

@@ -1,16 +1,18 @@
 /* search.ts - everything that is stored, by words and filters; the address holds them all. */
 import { api } from "../api";
+import type { Filter } from "../api";
 import { button, fill, h, select, wire } from "../dom";
 import { entryOf, titleOf } from "../entry";
 import type { Entry } from "../entry";
-import { plural, stamp } from "../format";
-import { address, current, go, replaceParams } from "../route";
+import { plural, stamp, when, whole } from "../format";
+import { address, current, goInstead, pushParams, replaceParams } from "../route";
 import { COMPONENTS, instanceNames, keep, kept, RANGES } from "../state";
-import { copied, empty, failure, Scope, table, verdictBadge } from "../ui";
+import { copied, empty, failure, phone, Scope, storyCovers, table, toast,
+  verdictBadge } from "../ui";
 import type { LogEntry } from "../types";
 import { StoryPane } from "./story";
 
-const PAGE_ROWS = 100, HISTORY_MAX = 12, EXPORT_ROWS = 5000;
+const PAGE_ROWS = 100, HISTORY_MAX = 12, EXPORT_STEP = 1000, EXPORT_MAX = 50000;
 
 function history(): string[] {
   try {
@@ -50,6 +52,12 @@ function download(name: string, type: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/* An end of the time window; the address may hold anything. */
+function edge(text: string | undefined, missing: string): string {
+  const ms = Date.parse(text ?? "");
+  return !text ? missing : isFinite(ms) ? stamp(ms) : `“${wire(text)}”`;
+}
+
 class SearchPage {
   private readonly results = h("div", { class: "results" });
   private readonly status = h("div", { class: "muted", role: "status" });
@@ -57,7 +65,7 @@ class SearchPage {
   private readonly fields = h("div", { class: "search-fields" });
   private readonly past = h("datalist", { id: "past-searches" });
   private readonly chips = h("div", { class: "chips" });
-  private readonly story = new StoryPane(() => replaceParams({ e: undefined }));
+  private readonly story = new StoryPane(() => this.closed());
   private rows: Entry[] = [];
   private asked = 0;
   private timer = 0;
@@ -107,6 +115,8 @@ class SearchPage {
     const { params } = current();
     if (document.activeElement !== this.words)
       this.words.value = params.q ?? "";
+    if (!params.e)
+      this.story.close(false);
     this.drawFields(params);
     void this.read(params);
   }
@@ -116,8 +126,7 @@ class SearchPage {
     fill(this.past, history().map(text => h("option", { value: text })));
     fill(this.fields,
       window ? h("span", { class: "chip" },
-        `${params.from ? stamp(Date.parse(params.from)) : "…"} to `
-        + `${params.to ? stamp(Date.parse(params.to)) : "now"}`,
+        `${edge(params.from, "…")} to ${edge(params.to, "now")}`,
         h("button", { type: "button", class: "chip-x", "aria-label": "Drop this time window",
           onclick: () => this.change({ from: "", to: "" }) }, "×"))
         : select("Time", RANGES, params.range ?? "24h", value =>
@@ -147,22 +156,22 @@ class SearchPage {
       hostname: params.instance };
   }
 
-  private async fetchRows(params: Record<string, string>, limit: number, offset: number):
+  private async fetchRows(params: Record<string, string>, more: Filter):
       Promise<{ rows: LogEntry[]; total: number }> {
-    if (params.from || params.to) {
-      const rows = await api.logs({ ...this.filter(params), from: params.from, to: params.to,
-        limit: Math.min(offset + limit, EXPORT_ROWS) });
-      return { rows: rows.slice(offset), total: rows.length };
-    }
-    return api.browse({ ...this.filter(params), range: params.range ?? "24h", limit, offset });
+    const time = params.from || params.to ? { from: params.from, to: params.to }
+      : { range: params.range ?? "24h" };
+    return api.browse({ ...this.filter(params), ...time, ...more });
   }
 
   private async read(params: Record<string, string>): Promise<void> {
     const mine = ++this.asked, page = Math.max(0, (Number(params.page) || 1) - 1);
     const begun = performance.now();
     this.results.setAttribute("aria-busy", "true");
+    if (!this.results.firstChild)
+      this.status.textContent = "Searching…";
     try {
-      const { rows, total } = await this.fetchRows(params, PAGE_ROWS, page * PAGE_ROWS);
+      const { rows, total } = await this.fetchRows(params, { limit: PAGE_ROWS,
+        offset: page * PAGE_ROWS });
       if (mine !== this.asked)
         return;
       this.rows = rows.map(entryOf);
@@ -182,8 +191,9 @@ class SearchPage {
 
   private draw(params: Record<string, string>, page: number, total: number): void {
     fill(this.tools, button("CSV", () => void this.export(params, "csv"),
-      { class: "btn btn-small" }, "down"), button("JSON", () => void this.export(params, "json"),
-      { class: "btn btn-small" }, "down"),
+      { class: "btn btn-small", "data-export": "" }, "down"),
+      button("JSON", () => void this.export(params, "json"),
+        { class: "btn btn-small", "data-export": "" }, "down"),
       button("Copy link", () => void copied(location.href, "Link"),
         { class: "btn btn-small" }, "link"));
     if (total === 0) {
@@ -200,12 +210,16 @@ class SearchPage {
       return;
     }
     const pages = Math.ceil(total / PAGE_ROWS);
+    const name = { title: "Name", cell: (row: Entry) => h("a", { class: "mono cut",
+      title: titleOf(row), href: address("search", { ...params, e: String(row.id) }) },
+      titleOf(row)) };
+    const narrow = phone.matches;
     fill(this.results, table<Entry>("Events found", [
-      { title: "Verdict", cell: row => verdictBadge(row.verdict) },
-      { title: "Time", cell: row => h("time", { class: "mono", datetime: row.raw.time },
-        stamp(row.time)) },
-      { title: "Name", cell: row => h("a", { class: "mono cut", title: titleOf(row),
-        href: address("search", { ...params, e: String(row.id) }) }, titleOf(row)) },
+      ...(narrow ? [name] : []),
+      { title: narrow ? "" : "Verdict", cell: row => verdictBadge(row.verdict) },
+      { title: "Time", cell: row => h("time", { class: "mono", datetime: row.raw.time,
+        title: stamp(row.time) }, narrow ? when(row.time) : stamp(row.time)) },
+      ...(narrow ? [] : [name]),
       { title: "Via", cell: row => wire(row.component), wide: true },
       { title: "To", cell: row => h("span", { class: "mono" }, wire(row.dst)), wide: true },
       { title: "From", cell: row => wire(row.process || row.src), wide: true },
@@ -217,24 +231,56 @@ class SearchPage {
       h("span", { class: "muted" }, `Page ${page + 1} of ${pages}`),
       button("Older", () => this.change({ page: String(page + 2) }),
         { disabled: page + 1 >= pages })));
-    const row = this.rows.find(one => one.id === Number(params.e));
+    /* Another may have been opened while this was read. */
+    const { e } = current().params, row = this.rows.find(one => one.id === Number(e));
     if (row)
       this.story.show(row);
-    else if (params.e)
-      go("stream", { e: params.e });
+    else if (e)
+      goInstead("stream", { e });
   }
 
   private open(row: Entry): void {
-    replaceParams({ e: String(row.id) });
+    (storyCovers.matches && !this.story.id ? pushParams : replaceParams)({ e: String(row.id) });
     this.story.show(row);
   }
 
+  private closed(): void {
+    const at = this.rows.findIndex(row => row.id === Number(current().params.e));
+    replaceParams({ e: undefined });
+    this.results.querySelectorAll<HTMLElement>("tbody tr")[at]?.focus({ preventScroll: true });
+  }
+
+  /* Piece by piece, by id: what comes in meanwhile moves nothing. */
+  private async exported(params: Record<string, string>):
+      Promise<{ rows: LogEntry[]; total: number }> {
+    const rows: LogEntry[] = [];
+    let total = 0;
+    do {
+      const answer = await this.fetchRows(params, { limit: EXPORT_STEP,
+        before_id: rows.at(-1)?.id });
+      total = total || answer.total;
+      if (answer.rows.length === 0)
+        break;
+      rows.push(...answer.rows);
+    } while (rows.length < total && rows.length < EXPORT_MAX);
+    return { rows, total };
+  }
+
   private async export(params: Record<string, string>, kind: "csv" | "json"): Promise<void> {
-    const { rows } = await this.fetchRows(params, EXPORT_ROWS, 0);
-    if (kind === "json")
-      download("ringfence-events.json", "application/json", JSON.stringify(rows, null, 1));
-    else
-      download("ringfence-events.csv", "text/csv", csv(rows.map(entryOf)));
+    const buttons = [...this.tools.querySelectorAll<HTMLButtonElement>("[data-export]")];
+    buttons.forEach(node => node.disabled = true);
+    try {
+      const { rows, total } = await this.exported(params);
+      if (kind === "json")
+        download("ringfence-events.json", "application/json", JSON.stringify(rows, null, 1));
+      else
+        download("ringfence-events.csv", "text/csv", csv(rows.map(entryOf)));
+      toast(rows.length < total ? `Exported the newest ${whole(rows.length)} of ${whole(total)} `
+        + "events: a shorter time has the others" : `${plural(rows.length, "event")} exported`);
+    } catch (error) {
+      toast(`Not exported: ${(error as Error).message}`, "bad");
+    }
+    buttons.forEach(node => node.disabled = false);
   }
 }
 

@@ -1,14 +1,14 @@
 /* stream.ts - the live stream: what tries to leave, as it happens. */
-import { api } from "../api";
+import { api, ApiError } from "../api";
 import { button, fill, h, icon, iconButton, wire } from "../dom";
 import { entryOf, matches, titleOf, VERDICT_ICON, VERDICT_WORD } from "../entry";
 import type { Entry, StreamFilter, Verdict } from "../entry";
 import { plural, when, whole } from "../format";
 import { VirtualList } from "../list";
 import { live, onAdded, onChanged, onNote, onState } from "../live";
-import { current, replaceParams } from "../route";
+import { current, pushParams, replaceParams } from "../route";
 import { COMPONENTS, instanceNames } from "../state";
-import { confirmBox, copied, Scope, toast } from "../ui";
+import { confirmBox, copied, phone, Scope, storyCovers, toast } from "../ui";
 import { emptyStream } from "./empty";
 import { Overview } from "./overview";
 import { StoryPane } from "./story";
@@ -46,13 +46,12 @@ function drawRow(row: HTMLElement, entry: Entry): void {
   cells[8].textContent = wire(entry.version);
 }
 
-const phone = matchMedia("(max-width: 760px)");
-
 class StreamPage {
   private filter: StreamFilter = { verdict: "", component: "", instance: "", words: [] };
   private shown: Entry[] = [];
   private paused = false;
   private meanwhile = 0;
+  private pushed = false;                         /* the story has its own place in the history */
   private counting = false;
   private readonly list: VirtualList<Entry>;
   private readonly story: StoryPane;
@@ -62,7 +61,7 @@ class StreamPage {
   private readonly pauseBox = h("div", { class: "pausebox" });
   private readonly pill = h("div", { class: "pill-box", role: "status" });
   private readonly counts = new Map<string, HTMLElement>();
-  private readonly total = h("span", { class: "muted shown-count", role: "status" });
+  private readonly total = h("span", { class: "muted shown-count" });
   private readonly blank = h("div", { class: "blank" });
   private readonly instanceField = h("select", { "aria-label": "Instance",
     onchange: () => this.change({ instance: this.instanceField.value }) });
@@ -100,10 +99,16 @@ class StreamPage {
       if (type === "cleared")
         this.refilter();
     }));
-    this.scope.listen(window, "params", () => this.fromAddress());
+    this.scope.listen(window, "params", () => {
+      this.pushed = false;
+      this.fromAddress();
+    });
     this.scope.listen(window, "pagekey", event => this.onKey(event.detail));
     this.scope.every(3000, () => this.drawInstances());
-    this.scope.add(() => this.story.close(false));
+    this.scope.add(() => {
+      this.story.close(false);
+      this.list.end();
+    });
     this.list.root.querySelector(".vlist")!.addEventListener("scroll", () => this.drawPill());
   }
 
@@ -291,17 +296,21 @@ class StreamPage {
     this.blank.hidden = !none;
     this.list.root.classList.toggle("is-empty", none);
     const kind = !none ? "" : live.entries.length ? "filter" : live.loaded ? "none" : live.state;
-    if (this.blank.dataset.kind === kind)
+    const drawn = kind === "away" ? `away ${live.problem?.message ?? ""}` : kind;
+    if (this.blank.dataset.kind === drawn)
       return;
-    this.blank.dataset.kind = kind;
+    this.blank.dataset.kind = drawn;
     /* Charts of nothing teach nothing. */
     this.overview.root.hidden = kind === "none";
     fill(this.blank, none && emptyStream(kind, () => this.change({ verdict: "", component: "",
       instance: "", q: "" })));
   }
 
+  /* Over the whole screen it is a page of its own to whoever presses the back button. */
   private openStory(entry: Entry): void {
-    replaceParams({ e: String(entry.id) });
+    const push = storyCovers.matches && !current().params.e;
+    this.pushed ||= push;
+    (push ? pushParams : replaceParams)({ e: String(entry.id) });
     this.list.select(entry.id);
     this.story.show(entry);
   }
@@ -314,14 +323,22 @@ class StreamPage {
     }
     try {
       this.openStory(entryOf(await api.log(id)));
-    } catch {
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 404) {
+        toast(`Event ${id} could not be read: ${(error as Error).message}`, "bad");
+        return;
+      }
       toast(`Event ${id} is no longer stored`, "bad");
       replaceParams({ e: undefined });
     }
   }
 
   private closed(): void {
-    replaceParams({ e: undefined });
+    if (this.pushed)
+      history.back();
+    else
+      replaceParams({ e: undefined });
+    this.pushed = false;
     this.list.focus();
   }
 
@@ -341,7 +358,7 @@ class StreamPage {
   private onKey(event: KeyboardEvent): void {
     const verdicts: Record<string, string> = { b: "BLOCKED", w: "AUDIT", g: "ALLOWED", x: "" };
     const steps: Record<string, number> = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
-    const onButton = !!(event.target as Element).closest?.("button, a");
+    const onButton = !!(event.target as Element).closest?.("button, a, summary, canvas");
     if (event.key === " " && !onButton) {
       this.setPaused(!this.paused);
     } else if (event.key in verdicts) {
