@@ -138,7 +138,8 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 			 "%s%.*s", asked.name[0] ? "." : "", data[at], (const char *)data + at + 1);
 		at += 1 + (size_t)data[at];
 	}
-	assert(at + 5 <= server->question.len);
+	if (at + 5 > server->question.len)      /* somebody else's: ports go round */
+		return false;
 	for (char *c = asked.name; *c; c++) {
 		asked.mixed_case |= *c >= 'A' && *c <= 'Z';
 		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
@@ -271,15 +272,16 @@ static inline struct dns_server *dns_server_start(dns_answer_fn *answer)
 	memset(server->conns, 0xff, sizeof(server->conns));
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_cond_init(&server->changed, NULL);
-	do {                                    /* the port may be taken for TCP */
+	do {                                    /* the port may be taken for TCP, or just now */
 		server->port = 0;
 		server->udp = dns_server_bind(SOCK_DGRAM, &server->port);
 		server->tcp = dns_server_bind(SOCK_STREAM, &server->port);
-		if (server->tcp < 0)
+		err = server->tcp < 0 ? -1 : listen(server->tcp, 16);
+		if (err < 0) {
 			close(server->udp);
-	} while (server->tcp < 0);
-	err = listen(server->tcp, 16);
-	assert(err == 0);
+			close(server->tcp);
+		}
+	} while (err < 0);
 	err = pipe(server->stop);
 	assert(err == 0);
 	err = pthread_create(&server->thread, NULL, dns_server_main, server);
