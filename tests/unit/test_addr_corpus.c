@@ -11,11 +11,10 @@
 #include <jansson.h>
 
 #include "core/addr.h"
-
-enum { LINE_MAX_LEN = 1 << 16 };
+#include "tests/unit/corpus.h"
 
 /* The vectors mean the strict setting: global or not at all. */
-static bool is_as_expected(const json_t *vector)
+static unsigned judge(json_t *vector)
 {
 	const json_t *expect = json_object_get(vector, "expect");
 	const char *text = json_string_value(json_object_get(vector, "addr"));
@@ -24,38 +23,15 @@ static bool is_as_expected(const json_t *vector)
 
 	assert_true(addr_parse(str_of(text), &addr));
 	if ((addr_classify(&addr) == ADDR_GLOBAL) == dial)
-		return true;
+		return 0;
 	print_error("%s: expected %s\n", text, dial ? "global" : "not global");
-	return false;
+	return 1;
 }
 
 static void addresses_are_dialled_as_the_shared_vectors_say(void **state)
 {
-	const char *folder = getenv("RINGFENCE_CORPUS");
-	int checked = 0, wrong = 0;
-	static char line[LINE_MAX_LEN];
-	char path[4096];
-	FILE *file;
-
 	(void)state;
-	snprintf(path, sizeof(path), "%s/addrs.jsonl", folder ? folder : "../shared/corpus");
-	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file)) {
-		json_t *vector = json_loads(line, 0, NULL);
-
-		assert_non_null(vector);
-		wrong += !is_as_expected(vector);
-		checked++;
-		json_decref(vector);
-	}
-	print_message("addrs corpus: %d checked%s\n", checked,
-		      file ? "" : ": file not found, skipped");
-	if (file)
-		fclose(file);
-	else
-		skip();
-	assert_true(checked > 0);
-	assert_int_equal(wrong, 0);
+	corpus_run("addrs.jsonl", judge);
 }
 
 int main(void)

@@ -82,6 +82,17 @@ static unsigned peek_from(unsigned first, unsigned count_max)
 	return count;
 }
 
+/* Those with these numbers, in order, and nothing else. */
+static void take_all(unsigned from, unsigned to)
+{
+	for (unsigned at = from, count; at < to; at += count) {
+		count = peek_from(at, 40);
+		assert_true(count > 0);
+		queue_pop(&queue);
+	}
+	assert_int_equal(queue_count(&queue), 0);
+}
+
 static void texts_come_out_in_order_and_once(void **state)
 {
 	(void)state;
@@ -129,12 +140,7 @@ static void a_spool_is_read_again_after_a_restart_from_where_it_was(void **state
 	assert_int_equal(queue_init(&queue, 4, open_spool(1 << 20)), 0);
 	assert_int_equal(queue_count(&queue), 70);
 	push_some(100, 5);
-	for (unsigned at = 30, count; at < 105; at += count) {
-		count = peek_from(at, 40);
-		assert_true(count > 0);
-		queue_pop(&queue);
-	}
-	assert_int_equal(queue_count(&queue), 0);
+	take_all(30, 105);
 	assert_int_equal(queue.dropped, 0);
 }
 
@@ -186,12 +192,7 @@ static void a_hundred_starts_lose_nothing(void **state)
 	}
 	assert_true(count_files() < 10);
 	assert_int_equal(queue_init(&queue, 4, open_spool(1 << 20)), 0);
-	for (unsigned at = 0, count; at < 100; at += count) {
-		count = peek_from(at, 40);
-		assert_true(count > 0);
-		queue_pop(&queue);
-	}
-	assert_int_equal(queue_count(&queue), 0);
+	take_all(0, 100);
 	assert_int_equal(queue.dropped, 0);
 }
 
@@ -223,12 +224,7 @@ static void of_more_files_than_it_has_room_for_the_newest_stay(void **state)
 	assert_int_equal(queue_count(&queue), 63);
 	push_some(100, 1);
 	assert_int_equal(queue.dropped, 37);
-	for (unsigned at = 37, count; at < 101; at += count) {
-		count = peek_from(at, 40);
-		assert_true(count > 0);
-		queue_pop(&queue);
-	}
-	assert_int_equal(queue_count(&queue), 0);
+	take_all(37, 101);
 	assert_int_equal(queue.dropped, 37);
 }
 

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "proto/tls.h"
+#include "tests/unit/corpus.h"
 #include "tests/unit/guard.h"
 
 struct vector {
@@ -102,17 +103,18 @@ static bool is_expected(const struct vector *vector, enum parsed parsed,
 	       hello->wire_len + after == vector->len;
 }
 
-static void check(const json_t *line, size_t *wrong)
+static unsigned check(json_t *line)
 {
 	static const size_t read_sizes[] = { 1, 2, 3, 5, 7, 1460, 16384, 0 };
 	static struct vector vector;
 	struct tls_hello hello = { 0 }, other;
+	unsigned wrong = 0;
 
 	load(&vector, line);
 	enum parsed parsed = tls_client_hello(&hello, guarded(vector.data, vector.len), vector.len);
 
 	if (!is_expected(&vector, parsed, &hello)) {
-		(*wrong)++;
+		wrong++;
 		print_error("%s: expected %s %s, got %d %s (%s)\n", vector.id, vector.verdict,
 			    vector.name ? vector.name : "", (int)parsed, hello.name,
 			    tls_bad_text(hello.bad));
@@ -122,49 +124,22 @@ static void check(const json_t *line, size_t *wrong)
 
 		if (other_parsed == parsed && memcmp(&other, &hello, sizeof(hello)) == 0)
 			continue;
-		(*wrong)++;
+		wrong++;
 		print_error("%s: another verdict in reads of %zu\n", vector.id, read_sizes[i]);
 	}
-}
-
-static void check_file(const char *name)
-{
-	const char *folder = getenv("RINGFENCE_CORPUS");
-	size_t checked = 0, wrong = 0;
-	char path[4096];
-	json_error_t error;
-	json_t *line;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "../shared/corpus", name);
-	file = fopen(path, "r");
-	if (!file) {
-		print_message("skipped 1 file of vectors: %s is not there\n", path);
-		skip();
-	}
-	while ((line = json_loadf(file, JSON_DISABLE_EOF_CHECK, &error))) {
-		check(line, &wrong);
-		checked++;
-		json_decref(line);
-	}
-	if (!feof(file))
-		fail_msg("%s, entry %zu: %s", name, checked + 1, error.text);
-	(void)fclose(file);
-	print_message("%zu vectors of %s\n", checked, name);
-	assert_int_equal(wrong, 0);
-	assert_int_not_equal(checked, 0);
+	return wrong;
 }
 
 static void tls_hellos_of_real_clients_get_their_verdict(void **state)
 {
 	(void)state;
-	check_file("tls.jsonl");
+	corpus_run("tls.jsonl", check);
 }
 
 static void tls_attacks_get_their_verdict(void **state)
 {
 	(void)state;
-	check_file("tls_attacks.jsonl");
+	corpus_run("tls_attacks.jsonl", check);
 }
 
 int main(void)
