@@ -225,10 +225,9 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 static void on_completed(void *arg, struct MHD_Connection *conn, void **own,
 			 enum MHD_RequestTerminationCode code)
 {
-	struct server *server = arg;
-
+	(void)arg;
 	(void)code;
-	visitor_rests(&server->visitors, visitor_of(conn), clock_steady_ns());
+	visitor_rests(visitor_of(conn), clock_steady_ns());
 	if (*own)
 		end_request(*own);
 	*own = NULL;

@@ -78,9 +78,8 @@ void visitor_asks(struct visitors *visitors, struct visitor *visitor, bool known
 	put_first(known ? &visitors->known : &visitors->strangers, visitor, now_ns);
 }
 
-void visitor_rests(struct visitors *visitors, struct visitor *visitor, int64_t now_ns)
+void visitor_rests(struct visitor *visitor, int64_t now_ns)
 {
-	(void)visitors;
 	if (!visitor)
 		return;
 	visitor->asks = false;

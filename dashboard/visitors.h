@@ -24,7 +24,7 @@ void visitor_left(struct visitors *visitors, struct visitor *visitor);  /* NULL 
 /* It sends a request; known: of somebody we know. */
 void visitor_asks(struct visitors *visitors, struct visitor *visitor, bool known, int64_t now_ns);
 /* The request is over. */
-void visitor_rests(struct visitors *visitors, struct visitor *visitor, int64_t now_ns);
+void visitor_rests(struct visitor *visitor, int64_t now_ns);
 
 /* Near the limit: one is cut, the one that nobody will miss. */
 void visitors_make_room(struct visitors *visitors);

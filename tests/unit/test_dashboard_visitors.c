@@ -33,9 +33,9 @@ static void ask(struct visitors *visitors, struct pair *pair, bool known, int64_
 	visitor_asks(visitors, pair->visitor, known, seconds * NS_PER_S);
 }
 
-static void rest(struct visitors *visitors, struct pair *pair, int64_t seconds)
+static void rest(struct pair *pair, int64_t seconds)
 {
-	visitor_rests(visitors, pair->visitor, seconds * NS_PER_S);
+	visitor_rests(pair->visitor, seconds * NS_PER_S);
 }
 
 static bool is_cut(const struct pair *pair)
@@ -68,10 +68,10 @@ static void visitors_that_are_strangers_stay_for_seconds_only(void **state)
 
 	(void)state;
 	ask(&visitors, &resting, false, 1);
-	rest(&visitors, &resting, 2);
+	rest(&resting, 2);
 	ask(&visitors, &asking, false, 3);
 	ask(&visitors, &known, true, 3);
-	rest(&visitors, &known, 4);
+	rest(&known, 4);
 	visitors_tick(&visitors, 9 * NS_PER_S);
 	for (unsigned i = 0; i < 4; i++)
 		assert_false(is_cut(all[i]));
@@ -87,7 +87,7 @@ static void visitors_that_are_strangers_stay_for_seconds_only(void **state)
 	assert_false(is_cut(&known));
 	/* Whoever shows no key any more is a stranger again. */
 	ask(&visitors, &known, false, 3600);
-	rest(&visitors, &known, 3600);
+	rest(&known, 3600);
 	visitors_tick(&visitors, 3615 * NS_PER_S);
 	assert_true(is_cut(&known));
 	leave(&visitors, (struct pair[]){ silent, resting, asking, known }, 4);
@@ -108,7 +108,7 @@ static void visitors_make_room_by_those_that_nobody_misses(void **state)
 		assert_false(is_cut(&pairs[i]));
 	ask(&visitors, &pairs[0], true, 10);
 	ask(&visitors, &pairs[1], true, 10);
-	rest(&visitors, &pairs[1], 10);
+	rest(&pairs[1], 10);
 	for (unsigned i = 0; i < 8; i++) {
 		assert_false(is_cut(&pairs[order[i]]));
 		visitors_make_room(&visitors);
