@@ -15,10 +15,14 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 
 CLONE_NEWNET = 0x40000000
 NETLINK_NETFILTER, NLM_F_REQUEST, NLM_F_ACK = 12, 1, 4
 CT_DELETE = 1 << 8 | 2              # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
+PATIENCE = 20
+NEW_IPV6 = re.compile(r"\baddr (add|replace) \S*:")
+TENTATIVE, RTF_LOCAL = 0x40, 0x80000000     # linux/if_addr.h, linux/ipv6_route.h
 numbers = itertools.count(1)
 NAMES = re.compile(r"ringfence-(\d+)-")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -48,6 +52,9 @@ class Namespace:
         command("ip", "netns", "add", self.name)
         atexit.register(self.remove)
         self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        # Who joins a group tells so at once, not again a second later, in the middle of a test.
+        self.sysctl(ipv6__conf__default__mldv1_unsolicited_report_interval=1,
+                    ipv6__conf__default__mldv2_unsolicited_report_interval=1)
 
     def enter(self):
         """Move the calling thread here for good."""
@@ -69,6 +76,17 @@ class Namespace:
     def ip(self, script):
         """Run lines of `ip -batch` here."""
         command(*self.prefix(), "ip", "-batch", "-", stdin=script)
+        if NEW_IPV6.search(script):
+            self.wait_for_local_routes()
+
+    def wait_for_local_routes(self):
+        """The kernel makes an IPv6 address local a moment after it has said yes to it: until then
+        a packet from it is a stranger's."""
+        ends = time.monotonic() + PATIENCE
+        with self.entered():
+            while missing := addresses6() - local_routes6():
+                assert time.monotonic() < ends, f"no local route to {missing} in {self.name}"
+                time.sleep(0.001)
 
     def nft(self, script):
         command(*self.prefix(), "nft", "-f", "-", stdin=script)
@@ -105,6 +123,19 @@ class Namespace:
             os.close(self.fd)
             self.fd = -1
             remove_by_name(self.name)
+
+
+def addresses6():
+    """The IPv6 addresses of the calling thread's namespace that are in use, as 32 digits."""
+    with open("/proc/thread-self/net/if_inet6") as file:
+        rows = [line.split() for line in file]
+    return {address for address, _, _, _, flags, _ in rows if not int(flags, 16) & TENTATIVE}
+
+
+def local_routes6():
+    with open("/proc/thread-self/net/ipv6_route") as file:
+        rows = [line.split() for line in file]
+    return {row[0] for row in rows if int(row[8], 16) & RTF_LOCAL}
 
 
 def remove_by_name(name):
