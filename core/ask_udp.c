@@ -13,6 +13,7 @@
 enum {
 	OPEN_COST = 1000,               /* udp_ports.opens are thousandths */
 	UNUSED_MS = 1000,               /* an unused port is kept for the next question */
+	TAKEN_MAX = 2 * ASK_TRAIN_MAX,  /* datagrams in a row of one port */
 };
 
 static op_fn on_received, on_sent;
@@ -31,6 +32,7 @@ void udp_ports_init(struct resolver *resolver)
 	udp->refill_ms = resolver->owner.loop->now_ms;
 	udp->opens = UDP_OPENS_BURST * OPEN_COST;
 	udp->idle.fire = on_idle;
+	ask_trains_init(&udp->trains);
 }
 
 /* Sockets */
@@ -167,9 +169,11 @@ static void port_renew(struct resolver *resolver, const struct server *server)
 		port_retire(&resolver->udp, port);
 }
 
-static int port_choose(struct resolver *resolver, struct server *server, struct udp_port **port)
+/* 0; 1: it is shared, and the question may leave with others; or -errno. */
+static int port_choose(struct resolver *resolver, const struct try *try, struct udp_port **port)
 {
 	struct udp_ports *udp = &resolver->udp;
+	struct server *server = try->server;
 	int err = -ENOBUFS;
 
 	refill(resolver);
@@ -184,8 +188,10 @@ static int port_choose(struct resolver *resolver, struct server *server, struct 
 	}
 	if (err != -ENOBUFS)                    /* not without its mark, not to nowhere */
 		return err;
-	*port = port_shared(resolver, server);
-	return *port ? 0 : port_open(resolver, server, port);
+	*port = ask_train_port(&udp->trains, server, try->len);
+	if (!*port)
+		*port = port_shared(resolver, server);
+	return *port ? 1 : port_open(resolver, server, port);
 }
 
 /* Nobody waits here any more. */
@@ -224,6 +230,7 @@ static void on_idle(struct timer *timer)
 static void port_leave(struct try *try)
 {
 	assert(try->port->waiting > 0);
+	ask_train_leave(&resolver_of(&try->send)->udp.trains, try);
 	try->port->waiting--;
 }
 
@@ -244,35 +251,57 @@ static void port_failed(struct resolver *resolver, struct udp_port *port)
 	port_unused(resolver, port);
 }
 
+/* What came: res bytes. */
+static void port_take(struct resolver *resolver, struct udp_port *port, int res)
+{
+	struct try *try = NULL;
+	enum try_end end;
+
+	/* Behind the answer that was waited for, what comes is late or worth nothing. */
+	if (port->tries)
+		try = try_match(resolver, port->tries, port->buf, (size_t)res, &end);
+	if (!try)
+		return;
+	port_leave(try);
+	/* What did not fit is cut, whatever its header says. */
+	if (res == UDP_DATAGRAM_MAX) {
+		resolver->heard.cut = true;
+		end = TRY_HEARD;
+	}
+	try_ended(try, end);
+}
+
+/* The length of the next datagram that is there, or -errno. */
+static int port_next(struct udp_port *port)
+{
+	ssize_t len;
+
+	if (port->waiting == 0)
+		return -EAGAIN;
+	len = recv(port->fd, port->buf, sizeof(port->buf), MSG_DONTWAIT);
+	return len < 0 ? -errno : (int)len;
+}
+
+/* Of those who asked together the answers come together: as many as are there are taken, before
+ * the kernel is told to wait for more. */
 static void on_received(struct op *op, int res, uint32_t flags)
 {
 	struct udp_port *port = container_of(op, struct udp_port, receive);
 	struct resolver *resolver = resolver_of(op);
-	struct try *try = NULL;
-	enum try_end end;
 
 	(void)flags;
 	if (res == -ECANCELED && port->waiting == 0)
 		return port_close(resolver, port);
-	if (res < 0 && res != -ECANCELED && res != -EINTR && res != -EAGAIN)
-		return port_failed(resolver, port);
-	/* Behind the answer that was waited for, what comes is late or worth nothing. */
-	if (res >= 0 && port->tries)
-		try = try_match(resolver, port->tries, port->buf, (size_t)res, &end);
-	if (try) {
-		port_leave(try);
-		/* What did not fit is cut, whatever its header says. */
-		if (res == UDP_DATAGRAM_MAX) {
-			resolver->heard.cut = true;
-			end = TRY_HEARD;
-		}
+	for (unsigned taken = 0; res >= 0; taken++) {
+		port_take(resolver, port, res);
+		res = taken < TAKEN_MAX ? port_next(port) : -EAGAIN;
 	}
-	if (port->waiting > 0)
-		op_recv_later(&port->receive, port->fd, port->buf, sizeof(port->buf), on_received);
-	else
+	if (res != -ECANCELED && res != -EINTR && res != -EAGAIN)
+		return port_failed(resolver, port);
+	if (port->waiting == 0)
 		port_unused(resolver, port);
-	if (try)
-		try_ended(try, end);
+	else if (op_idle(&port->receive))
+		op_recv_later(&port->receive, port->fd, port->buf, sizeof(port->buf), on_received);
 }
 
 /* Nothing that a server or the way to it could do about. */
@@ -305,13 +334,18 @@ static bool has_id(const struct udp_port *port, uint16_t id)
 	return false;
 }
 
+void udp_send_alone(struct try *try)
+{
+	op_send_now(&try->send, try->port->fd, try->wire + 2, try->len, on_sent);
+}
+
 int udp_try(struct resolver *resolver, struct try *try)
 {
 	struct udp_port *port;
-	int err = port_choose(resolver, try->server, &port);
+	int shared = port_choose(resolver, try, &port);
 
-	if (err < 0)
-		return err;
+	if (shared < 0)
+		return shared;
 	if (has_id(port, try->question.id))
 		return -EEXIST;
 	try->port = port;
@@ -319,7 +353,8 @@ int udp_try(struct resolver *resolver, struct try *try)
 	port->waiting++;
 	if (op_idle(&port->receive))
 		op_recv_later(&port->receive, port->fd, port->buf, sizeof(port->buf), on_received);
-	op_send_now(&try->send, port->fd, try->wire + 2, try->len, on_sent);
+	if (!shared || !ask_train_join(&resolver->udp.trains, &resolver->owner, try))
+		udp_send_alone(try);
 	return 0;
 }
 

@@ -2,12 +2,14 @@
  *
  * Sockets are connected, so the kernel drops what others send.  As long as there are few questions
  * each has a socket of its own, and its port goes with its answer.  With many they share a pool, in
- * which each question takes one at random; UDP_OPENS_PER_S sockets a second are new, so that a
- * whole pool lives for a fraction of a second. */
+ * which each train takes one at random: the questions of one turn to one server that are of one
+ * length, which the kernel takes at once (ask_train.h).  UDP_OPENS_PER_S sockets a second are new,
+ * so that a whole pool lives for a fraction of a second. */
 #ifndef CORE_ASK_UDP_H
 #define CORE_ASK_UDP_H
 
 #include "core/ask.h"
+#include "core/ask_train.h"
 
 enum {
 	UDP_SHARE_MAX = 64,             /* sockets of a worker to the servers of one set */
@@ -42,13 +44,17 @@ struct udp_ports {
 	uint64_t refill_ms;             /* when opens was counted */
 	uint32_t opens;                 /* that may be made now, in thousandths */
 	struct timer idle;              /* then those that nobody uses go */
+	struct ask_trains trains;
 };
 
 void udp_ports_init(struct resolver *resolver);
-/* Send it.  0, or -errno: it has not been sent, and is on no list.  -EEXIST: draw another id. */
+/* Send it, by the end of the turn.  0, or -errno: it has not been sent, and is on no list.
+ * -EEXIST: draw another id. */
 int udp_try(struct resolver *resolver, struct try *try);
 /* Wait no longer. */
 void udp_forget(struct try *try);
+/* For ask_train.c: by itself. */
+void udp_send_alone(struct try *try);
 /* Cancel what is under way; the descriptors go with udp_ports_finish(). */
 void udp_ports_close(struct resolver *resolver);
 void udp_ports_finish(struct resolver *resolver);

@@ -202,6 +202,27 @@ void loop_post(struct loop *loop, struct post *post)
 		(void)!write(loop->wake_fd, &one, sizeof(one));
 }
 
+void loop_put_off(struct loop *loop, struct chore *chore)
+{
+	if (chore->waiting)
+		return;
+	chore->waiting = true;
+	chore->next = loop->chores;
+	loop->chores = chore;
+}
+
+/* One that is put off again meanwhile runs at once: all are over when this is. */
+static void run_chores(struct loop *loop)
+{
+	struct chore *chore;
+
+	while ((chore = loop->chores)) {
+		loop->chores = chore->next;
+		chore->waiting = false;
+		chore->run(chore);
+	}
+}
+
 /* Microseconds until a timer or the wished-for turn; -1: for ever. */
 static int64_t wait_at_most(const struct loop *loop)
 {
@@ -216,12 +237,15 @@ static int64_t wait_at_most(const struct loop *loop)
 
 int loop_step(struct loop *loop)
 {
-	int64_t wait_us = wait_at_most(loop);
-	bool gather = loop->gather_us > 0 && (wait_us < 0 || loop->gather_us < wait_us);
+	int64_t wait_us;
 	struct __kernel_timespec timeout;
 	struct io_uring_cqe *cqe;
+	bool gather;
 	int err;
 
+	run_chores(loop);
+	wait_us = wait_at_most(loop);
+	gather = loop->gather_us > 0 && (wait_us < 0 || loop->gather_us < wait_us);
 	if (gather)
 		wait_us = loop->gather_us;
 	loop->gather_us = 0;

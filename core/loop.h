@@ -29,6 +29,13 @@ enum {
 	DATAGRAM_BUF_LEN = 65536 + DATAGRAM_HEAD_MAX,   /* each begins at other cache lines */
 };
 
+/* Work for the end of a turn, when all is known that came in it. */
+struct chore {
+	void (*run)(struct chore *chore);
+	struct chore *next;
+	bool waiting;
+};
+
 struct loop {
 	struct io_uring ring;
 	struct bufs bufs;               /* what op_recv_multi() receives into */
@@ -55,6 +62,7 @@ struct loop {
 	struct op wake;
 	uint64_t wake_count;
 	_Atomic(struct post *) posts;
+	struct chore *chores;
 	void (*turn)(struct loop *loop, void *context); /* after each batch, may be NULL */
 	void *turn_context;
 };
@@ -86,6 +94,10 @@ void loop_post(struct loop *loop, struct post *post);
 void op_probe(struct loop *loop);
 struct parts *op_parts_new(unsigned entries);
 bool op_brings_datagram(const struct op *op);
+
+/* Run chore->run(chore) once, before the loop submits and waits again; it may be put off again from
+ * there.  No order among chores.  Must not be gone by then. */
+void loop_put_off(struct loop *loop, struct chore *chore);
 
 /* Requests.  The op must be idle and its owner open. */
 /* Multishot; a new descriptor does not block, nor is it inherited; an unwanted one is closed. */
