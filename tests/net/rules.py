@@ -18,6 +18,7 @@ import pytest
 
 import netns
 from netns import value_text
+from ringfence import until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.abspath(os.environ.get("RINGFENCE_NFT_TOOL",
@@ -57,6 +58,8 @@ class Rules:
                          f"route add ::/0 via {there[socket.AF_INET6]}\n")
         self.outside.ip(f"addr add {LISTED[socket.AF_INET]}/32 dev lo\n"
                         f"addr add {LISTED[socket.AF_INET6]}/128 dev lo nodad\n")
+        for namespace in self.box, self.outside:
+            until(lambda namespace=namespace: link_local(namespace), "a link-local address")
         self.closing = contextlib.ExitStack()
 
     def close(self):
@@ -69,6 +72,7 @@ class Rules:
         self.closing = contextlib.ExitStack()
         for namespace in self.box, self.outside:
             namespace.nft("flush ruleset")
+        self.box.forget_flows()
 
     def tool(self, *words):
         """Run nft_tool in the box, return its lines; it must succeed."""
@@ -192,6 +196,12 @@ class Sniffer:
 def wanted(ethertype, packet):
     return ethertype == ETH_IP or ethertype == ETH_IP6 and not (
         packet[6] == socket.IPPROTO_ICMPV6 and packet[40] in DISCOVERY)
+
+
+def link_local(namespace):
+    """It comes with the link, a moment after that is up."""
+    with namespace.entered():
+        return any(address.startswith("fe80") for address in netns.addresses6())
 
 
 def refusal(made, address):

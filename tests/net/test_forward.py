@@ -1,8 +1,11 @@
 """test_forward.py - bytes through `ringfence forward`: who may listen where, and that every byte,
 every end and every failure comes out as it went in."""
+import contextlib
 import hashlib
+import itertools
 import os
 import re
+import select
 import socket
 import subprocess
 import threading
@@ -198,9 +201,9 @@ def test_verbose_tells_each_connection_in_a_line(net):
     with net.conversation(7000, VERBOSE=1) as (client, upstream):
         exchange(client, upstream, b"12345")
         exchange(upstream, client, b"1234567")
-        port = client.getsockname()[1]
-        assert f"{port}" not in net.ringfence.log()
-    line = until(lambda: [line for line in net.ringfence.log().splitlines() if str(port) in line],
+        source = f'"source_port":{client.getsockname()[1]},'
+        assert source not in net.ringfence.log()
+    line = until(lambda: [line for line in net.ringfence.log().splitlines() if source in line],
                  "a line of the connection")
     assert len(line) == 1
     for fact in WORKLOAD, "target.test", "done":
@@ -385,27 +388,47 @@ def test_a_resolver_that_is_silent_is_a_fin_too(net):
 
 # Time
 
+@contextlib.contextmanager
+def two_conversations(net, **variables):
+    """Two clients, each with its target's end."""
+    net.start(TARGET="target.test", PORT=7000, **variables)
+    with net.listen(7000) as server, net.connect(7000) as one, server.accept() as end, \
+            net.connect(7000) as other, server.accept() as far:
+        yield (one, end), (other, far)
+
+
+def has_come(sock):
+    return select.select([sock], [], [], 0)[0]
+
+
 def test_half_close_timeout_ends_a_side_that_says_nothing_more(net):
-    with net.conversation(7000, HALF_CLOSE_TIMEOUT="1s") as (client, upstream):
-        fds = net.ringfence.fds() - 2
-        client.shutdown(socket.SHUT_WR)
-        assert read_all(upstream) == b""
-        for _ in range(5):              # each byte begins it anew
-            time.sleep(0.3)
+    with two_conversations(net, HALF_CLOSE_TIMEOUT="2s") as ((client, upstream), (quiet, far)):
+        fds = net.ringfence.fds() - 4
+        for near, end in (client, upstream), (quiet, far):
+            near.shutdown(socket.SHUT_WR)
+            assert read_all(end) == b""
+
+        def another_has_ended():        # each byte begins it anew
             exchange(upstream, client, b".")
-        assert ending(client) in ("FIN", "RST")
+            return has_come(quiet)
+        until(another_has_ended, "a connection of its age ends")
+        exchange(upstream, client, b".")
+        for sock in quiet, client:
+            assert ending(sock) in ("FIN", "RST")
     until(lambda: net.ringfence.fds() == fds, "its descriptors are given back")
 
 
 def test_idle_timeout_ends_who_says_nothing_and_nobody_else(net):
-    with net.conversation(7000, IDLE_TIMEOUT="1s", VERBOSE=1) as (client, upstream):
-        for _ in range(4):
-            time.sleep(0.3)
-            exchange(client, upstream, b"?")
-            time.sleep(0.3)
-            exchange(upstream, client, b"!")
-        assert ending(client) in ("FIN", "RST")
-        assert ending(upstream) in ("FIN", "RST")
+    with two_conversations(net, IDLE_TIMEOUT="2s", VERBOSE=1) as ((client, upstream), (quiet, far)):
+        ways = itertools.cycle([(client, upstream, b"?"), (upstream, client, b"!")])
+
+        def another_has_ended():
+            exchange(*next(ways))
+            return has_come(quiet)
+        until(another_has_ended, "a connection of its age ends")
+        exchange(*next(ways))
+        for sock in quiet, far, client, upstream:
+            assert ending(sock) in ("FIN", "RST")
     net.ringfence.wait_text("idle-timeout")
 
 

@@ -64,11 +64,13 @@ def test_an_open_connection_stays_where_it_is(net):
 def test_an_answer_is_good_for_its_ttl(net):
     net.internet.dns.set("target.test", ORIGIN, ttl=300)
     net.start(TARGET="target.test", PORT=7000)
-    for _ in range(20):
-        assert lands(net) == ORIGIN
+    assert lands(net) == ORIGIN
     questions = [(question.type, question.local) for question in
                  net.internet.dns.asked("target.test")]
-    assert sorted(questions) == [("A", RESOLVER), ("AAAA", RESOLVER)]
+    assert set(questions) == {("A", RESOLVER), ("AAAA", RESOLVER)}      # or twice, if that was slow
+    for _ in range(20):
+        assert lands(net) == ORIGIN
+    assert len(net.internet.dns.asked("target.test")) == len(questions)
 
 
 @pytest.mark.parametrize("addrs", [(ORIGIN, TARGET2), (TARGET2, ORIGIN), (ORIGIN, TARGET26),

@@ -56,7 +56,7 @@ def test_a_target_whose_port_opens_again_is_reached_by_the_same_flow(net, stack)
 
 
 def test_silence_ends_a_flow_and_gives_everything_back(net, stack):
-    proxy = serve(net, UDP_TIMEOUT="200ms")
+    proxy = serve(net, UDP_TIMEOUT="1s")
     sock = client(net, stack)
     before = proxy.fds()
     assert ask(sock) == b"question"
@@ -127,7 +127,7 @@ def test_a_stop_ends_open_flows_at_once(net, stack):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_at_the_limit_new_clients_are_dropped_in_silence_and_counted(net, stack, workers):
-    proxy = serve(net, MAX_CONNECTIONS=2, UDP_TIMEOUT="1s", WORKERS=workers)
+    proxy = serve(net, MAX_CONNECTIONS=2, UDP_TIMEOUT="3s", WORKERS=workers)
     known, late = [client(net, stack) for _ in range(2)], client(net, stack)
     for sock in known:
         assert ask(sock) == b"question"
@@ -202,7 +202,7 @@ def test_9500_flows_through_one_worker_each_get_their_answer(net, stack):
 # What is told
 
 def test_verbose_tells_the_end_of_each_flow(net, stack):
-    proxy = serve(net, LOG_LEVEL="INFO", VERBOSE=1, UDP_TIMEOUT="200ms")
+    proxy = serve(net, LOG_LEVEL="INFO", VERBOSE=1, UDP_TIMEOUT="1s")
     assert ask(client(net, stack)) == b"question"
     closed = proxy.wait_event("forward.flow_closed")
     assert (closed["level"], closed["bytes_up"]) == ("info", 8)

@@ -278,7 +278,7 @@ def test_a_probe_that_had_to_wait_for_its_turn_says_nothing_about_the_target(net
 def test_the_same_checks_run_by_themselves(net):
     net.internet.dns.set("target.test", ORIGIN)
     net.start(**PINNED, PORT="80 25", HTTP_HEALTHCHECK="1", SMTP_HEALTHCHECK="1",
-              HTTP_HEALTHCHECK_TIMEOUT_MS="300", SMTP_HEALTHCHECK_TIMEOUT_MS="300",
+              HTTP_HEALTHCHECK_TIMEOUT_MS="2000", SMTP_HEALTHCHECK_TIMEOUT_MS="300",
               HEALTHCHECK_INTERVAL="100ms")
     for check in "http", "pin":
         net.ringfence.wait_event("health.up", check=check)

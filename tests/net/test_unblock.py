@@ -161,7 +161,7 @@ def test_a_refusal_is_not_told_to_a_server_that_would_take_it_for_done(net):
 
 def test_for_a_while_it_is_in_the_overlay_and_gone_when_its_time_is_over(net, ours):
     start(net, ours)
-    assert ours.unblock("evil.test", expires_at=later(4))["status"] == "applied"
+    assert ours.unblock("evil.test", expires_at=later(5))["status"] == "applied"
     assert net.client.tls("evil.test", to=ATTACKER) == "OK"
     assert policy(net) == POLICY and "evil.test" in open(overlay(net)).read()
     net.ringfence.wait_event("remote_unblock.expired", value="evil.test")
@@ -172,7 +172,7 @@ def test_for_a_while_it_is_in_the_overlay_and_gone_when_its_time_is_over(net, ou
 def test_a_restart_forgets_neither_entry_nor_time(net, ours):
     start(net, ours)
     ours.unblock("evil.test", id="long", expires_at=later(3600))
-    ours.unblock("other.test", id="short", expires_at=later(2))
+    ours.unblock("other.test", id="short", expires_at=later(5))
     net.ringfence.stop()
     start(net, ours, fresh=False)
     net.ringfence.wait_event("remote_unblock.expired", value="other.test")
@@ -206,7 +206,7 @@ BROKEN = POLICY + "denylist: [\n"
 
 def test_while_the_policy_file_is_broken_a_time_is_over_all_the_same(net, ours):
     start(net, ours)
-    assert ours.unblock("evil.test", expires_at=later(3))["status"] == "applied"
+    assert ours.unblock("evil.test", expires_at=later(5))["status"] == "applied"
     assert net.client.tls("evil.test", to=ATTACKER) == "OK"
     net.reload(policy=BROKEN, wait="policy.reload_failed")
     net.ringfence.wait_event("remote_unblock.expired", value="evil.test")
@@ -260,7 +260,7 @@ def test_without_an_overlay_it_is_refused_while_the_policy_file_is_broken(net, o
 
 def test_while_the_policy_file_is_away_a_time_is_over_all_the_same(net, ours):
     start(net, ours)
-    assert ours.unblock("evil.test", expires_at=later(3))["status"] == "applied"
+    assert ours.unblock("evil.test", expires_at=later(5))["status"] == "applied"
     os.unlink(net.policy_path)
     net.ringfence.wait_event("remote_unblock.expired", value="evil.test")
     assert net.client.tls("evil.test", to=ATTACKER) == "RESET"

@@ -138,7 +138,8 @@ static inline bool dns_server_think(struct dns_server *server, bool tcp, uint16_
 			 "%s%.*s", asked.name[0] ? "." : "", data[at], (const char *)data + at + 1);
 		at += 1 + (size_t)data[at];
 	}
-	if (at + 5 > server->question.len)      /* somebody else's: ports go round */
+	/* Somebody else's, or an answer to somebody else: ports go round. */
+	if (at + 5 > server->question.len || data[2] & 0x80)
 		return false;
 	for (char *c = asked.name; *c; c++) {
 		asked.mixed_case |= *c >= 'A' && *c <= 'Z';

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <sys/eventfd.h>
 
+#include "core/ask.h"
 #include "core/loop.h"
 #include "core/quiet.h"
 #include "core/resolver.h"
@@ -291,6 +292,17 @@ static inline int end(void **state)
 static inline unsigned asked(const char *name)
 {
 	return dns_server_count(server, name, DNS_A);
+}
+
+/* Asked once, and again only when it has waited for so long that this was right: the server's
+ * thread and ours may have had no turn. */
+static inline void assert_asked_once_since(const char *name, unsigned type, uint64_t began_ms,
+					   const struct world *world)
+{
+	if (world->loop.now_ms < began_ms + ASK_TRY_MS)
+		assert_int_equal(dns_server_count(server, name, type), 1);
+	else
+		assert_in_range(dns_server_count(server, name, type), 1, ASK_TRIES_MAX);
 }
 
 #define resolver_test(name) cmocka_unit_test_setup_teardown(name, begin, end)

@@ -281,14 +281,19 @@ static void a_line_without_a_time_is_of_now(void **state)
 static void log_to_terminal(bool no_color)
 {
 	int terminal = posix_openpt(O_RDWR | O_NOCTTY);
-	ssize_t len;
+	size_t len = 0;
+	ssize_t got;
 
 	if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0)
 		skip();
 	assert_int_equal(log_open(LOG_LEVEL_INFO, false, no_color, ptsname(terminal), NULL), 0);
 	log_line(LOG_LEVEL_WARN, NOON, "x", false, fields_of(log_uint("k", 1)));
-	len = read(terminal, text, sizeof(text) - 1);
-	text[len < 0 ? 0 : len] = '\0';
+	/* A terminal passes a line on in parts. */
+	do {
+		got = read(terminal, text + len, sizeof(text) - 1 - len);
+		len += got > 0 ? (size_t)got : 0;
+	} while (got > 0 && text[len - 1] != '\n');
+	text[len] = '\0';
 	log_close();
 	close(terminal);
 }
