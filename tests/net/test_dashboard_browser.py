@@ -75,7 +75,7 @@ def test_a_person_sees_what_a_connection_carried(net, dashboard):
     for name, size in sizes.items():
         assert len(net.client.http(name, to=ORIGIN, path="/" + name * 9).body) == size
     sent = {session.requests[0].host: len(session.raw) for session in net.internet.at(ORIGIN)}
-    allowed = {fact["host"]: fact for fact in net.ringfence.events("http.allowed")}
+    allowed = {name: net.ringfence.wait_event("http.allowed", host=name) for name in sizes}
     for name, shown in ("small.test", "received 7"), ("large.test", "received 293 KiB"):
         end = net.ringfence.wait_event("http.closed", host=name)
         story = json.loads(person(server, "story", name))

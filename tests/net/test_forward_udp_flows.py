@@ -51,6 +51,7 @@ def test_a_target_whose_port_opens_again_is_reached_by_the_same_flow(net, stack)
                 return True
         until(arrives, "the target's port has opened again")
         assert sock.recv(100) == word
+    proxy.wait_event("forward.flow_opened", count=2)
     assert len(proxy.events("forward.flow_opened")) == 2
     assert not proxy.events("forward.flow_closed")
 

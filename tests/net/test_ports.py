@@ -27,6 +27,7 @@ def test_a_port_that_a_refused_client_had_does_not_lead_us_back_to_ourselves(net
                         net.ringfence.wait_event("http.blocked", source_port=port)
     finally:
         net.box.sysctl(ipv4__ip_local_port_range="32768 60999")
+    net.ringfence.wait_event("http.allowed")
     assert len(net.ringfence.events("http.allowed")) == 1
 
 
