@@ -147,9 +147,9 @@ static void question_fill(struct try *try, struct ask *ask, unsigned how)
 	memcpy(question->name, ask->name, ask->name_len);
 	try->lower = (how & IN_LOWER_CASE) || !server_takes_case(try->server);
 	if (!try->lower) {
-		uint64_t bits[4];
+		uint64_t bits[4];               /* a bit for each byte */
 
-		for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
+		for (unsigned i = 0; i * 64 < question->name_len; i++)
 			bits[i] = random_u64(random);
 		dns_name_set_case(question->name, question->name_len, (const uint8_t *)bits);
 	}
