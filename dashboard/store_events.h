@@ -54,7 +54,7 @@ int store_prune(struct store *store, int64_t keep, bool *more);
 /* Subjects that have had no event for an hour go. */
 int store_forget_subjects(struct store *store);
 
-/* For api_aggregates.c: AND conditions on subjects (alias s) of the query. */
+/* For store_sums.c: AND conditions on subjects (alias s) of the query. */
 void sql_put_subject_terms(struct sql *sql, const struct store *store,
 			   const struct event_query *query, struct out *scratch);
 bool query_has_subject_terms(const struct event_query *query);

@@ -9,6 +9,7 @@ import pytest
 
 from dashboard import Dashboard, event, postgres_tools
 from ringfence import until
+from sums import check_orders
 
 
 class Postgres:
@@ -133,6 +134,10 @@ def test_search_aggregates_and_retention_are_the_same(start):
     assert sums["totals"]["blocked"] == 100 and sum(row["bytes"] for row in sums["rows"]) == 500
     assert dashboard.get("/api/v1/logs?q=x%00y").json() == []
     assert dashboard.get("/api/v1/logs?q=%ff%fe").json() == []
+
+
+def test_rows_come_in_the_order_that_was_asked_for(start):
+    check_orders(start())
 
 
 def test_no_number_makes_a_sum_impossible_and_undo_reaches_all(start):
