@@ -121,6 +121,8 @@ export interface Filter {
   before_id?: number;
   since_id?: number;
   dimension?: string;
+  order?: string;
+  direction?: string;
   [name: string]: string | number | undefined;
 }
 
@@ -172,5 +174,5 @@ export async function sumsOf(verdicts: string[], filter: Filter):
     }
   }
   return { rows: [...sums.values()],
-    more: answers.some(answer => answer.rows.length >= Number(filter.limit)) };
+    more: answers.some(answer => answer.more) };
 }
