@@ -108,6 +108,28 @@ test("where the order cannot be asked for the old one is not called the new one"
     await page.getByText("only the 1 000 keys with the most bytes").waitFor();
   }));
 
+test("lines of the audit log that are not here are said to be more, and come when asked for", () =>
+  inWorld(async world => {
+    await world.api("POST", "/unblocks", { type: "domain", value: "oldest.example.com" });
+    for (let at = 0; at < 205; at++)
+      assert.equal((await world.api("DELETE", "/logs")).status, 200);
+    const page = await world.page("#/audit");
+    await page.getByText("Only the newest 200 lines are here").waitFor();
+    await page.fill("input[type=search]", "oldest.example");
+    await page.getByText("None of the newest 200 lines has these words").waitFor();
+    await page.fill("input[type=search]", "");
+    await page.click("text=Older lines");
+    await page.fill("input[type=search]", "oldest.example");
+    await page.locator("td", { hasText: "oldest.example.com" }).first().waitFor();
+    assert.equal(await page.getByText("Older lines").count(), 0);
+    await page.fill("input[type=search]", "");
+    await until(async () => await page.locator("tbody tr").count() === 206, "all lines, once");
+    /* What is new joins them. */
+    await world.api("POST", "/unblocks", { type: "domain", value: "newest.example.com" });
+    await page.locator("tbody tr >> nth=0", { hasText: "newest.example.com" }).waitFor();
+    assert.equal(await page.locator("tbody tr").count(), 207);
+  }));
+
 test("a window of time is counted whole, and paged through", () => inWorld(async world => {
   const time = new Date(Date.now() - 600e3).toISOString();
   await world.post(many(230, at => event({ name: `n${at}.example.com`, time })));

@@ -149,7 +149,7 @@ export const api = {
     request<{ key: string; api_key?: ApiKey }>("POST", "/apikeys", { label, scope }),
   removeKey: (id: string | number) =>
     request<unknown>("DELETE", `/apikeys/${encodeURIComponent(String(id))}`),
-  audit: () => get<AuditRow[]>("/audit"),
+  audit: (filter: Filter) => get<AuditRow[]>(`/audit${query(filter)}`),
 };
 
 /* As many keys as the server tells at once. */
