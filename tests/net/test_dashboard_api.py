@@ -156,6 +156,10 @@ def test_a_search_finds_substrings_in_any_case_and_nothing_else(net):
     for nothing in "%3Cscript", "nowhere", "%27+OR+1%3D1", "x%00y", "%ff%fe":
         assert found(nothing) == []
     assert net.get("/api/v1/logs?q=" + "x" * 201).status == 400
+    words = "+".join(["login", "x"] * 8)            # the last one counts, or is refused
+    assert found(words) == found(words + "+%22%22") == [ids[0]] and found(words[:-1] + "moon") == []
+    answer = net.get("/api/v1/logs?q=" + words + "+x")
+    assert (answer.status, answer.json()["error"]) == (400, "q has too many words: at most 16")
 
 
 def test_browse_pages_and_counts(net):
