@@ -108,6 +108,34 @@ test("where the order cannot be asked for the old one is not called the new one"
     await page.getByText("only the 1 000 keys with the most bytes").waitFor();
   }));
 
+test("an answer in the order from before a click is not shown as the one that was clicked", () =>
+  inWorld(async world => {
+    await world.post(event({ name: "a.example.edu" }), event({ name: "b.example.edu" }));
+    const page = await world.page("#/aggregates?range=1h");
+    await page.getByText("2 events · 2 keys").waitFor();
+    const asked = [];
+    let release;
+    const held = new Promise(resolve => {
+      release = resolve;
+    });
+    await page.route("**/api/v1/aggregates*", async route => {
+      asked.push(route.request().url());
+      if (asked.length === 1)
+        await held;
+      await route.continue();
+    });
+    await page.selectOption("label:has-text('Component') select", "https");
+    await until(() => asked.length === 1, "the question that is held");
+    await world.post(many(1100, at => event({ name: `n${at}.example.edu` })));
+    await page.click("th >> text=Bytes");           /* all that is here is whole */
+    await page.waitForSelector("th[aria-sort=descending] >> text=Bytes");
+    assert.equal(asked.length, 1);
+    release();
+    await page.getByText("only the 1 000 keys with the most bytes").waitFor();
+    assert.match(asked[0], /order=total/);
+    assert.match(asked[1], /order=bytes/);
+  }));
+
 test("lines of the audit log that are not here are said to be more, and come when asked for", () =>
   inWorld(async world => {
     await world.api("POST", "/unblocks", { type: "domain", value: "oldest.example.com" });
