@@ -192,7 +192,8 @@ def measure_search(dashboard, events):
     found = {}
     for path in [f"/logs?limit=100&q={term}" for term in TERMS] + \
             [f"/logs/browse?q={term}" for term in TERMS] + \
-            ["/logs?limit=100", "/aggregates?range=1h", "/aggregates?range=1h&q=github"]:
+            ["/logs?limit=100", "/aggregates?range=1h", "/aggregates?range=1h&q=github",
+             "/aggregates?range=1h&limit=1000&order=bytes"]:
         times = []
         for _ in range(10):
             begun = time.monotonic()

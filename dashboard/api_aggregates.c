@@ -5,6 +5,7 @@
 #include "dashboard/api.h"
 #include "dashboard/rfc3339.h"
 #include "dashboard/route.h"
+#include "dashboard/store_sums.h"
 
 enum { BUCKETS = 24, ROWS = 200, ROWS_MAX = 1000 };
 
@@ -97,46 +98,15 @@ static int64_t percentile(const uint32_t slots[SLOTS], int64_t timed, int64_t pe
 	return 0;
 }
 
-/* ... WHERE the events of the query and the span, behind select. */
-static int run_over_events(struct store *store, const struct event_query *query,
-			   const struct sums *sums, const char *select, bool with_buckets,
-			   const char *behind, store_row_fn *on_row, void *arg)
-{
-	struct event_query span = *query;
-	struct out scratch;
-	struct sql sql;
-	int err;
-
-	span.from_ns = sums->from;
-	span.to_ns = sums->to;
-	out_init(&scratch, 8192);
-	sql_init(&sql, "SELECT ");
-	if (with_buckets) {
-		out_print(&sql.text, "(e.time - %lld) / %lld AS b, ", (long long)sums->from,
-			  (long long)sums->width);
-	}
-	sql_put(&sql, select);
-	if (query_has_subject_terms(query)) {
-		sql_put(&sql, " AND e.subject IN (SELECT s.id FROM subject s WHERE 1 = 1");
-		sql_put_subject_terms(&sql, store, query, &scratch);
-		sql_put(&sql, ")");
-	}
-	sql_put_event_terms(&sql, &span);
-	sql_put(&sql, behind);
-	err = sql_run(store, &sql, on_row, arg);
-	sql_finish(&sql);
-	out_finish(&scratch);
-	return err;
-}
-
 static int on_oldest(void *arg, const struct store_value *columns)
 {
 	*(int64_t *)arg = columns[0].number;
 	return 0;
 }
 
-/* From the range, or from the oldest event, to now; the width rounds up, so that now is in. */
-static int find_span(struct store *store, const struct event_query *query, struct sums *sums)
+/* From the range, or from the oldest event, to now, in the query too; the width rounds up, so that
+ * now is in. */
+static int find_span(struct store *store, struct event_query *query, struct sums *sums)
 {
 	int64_t oldest = 0;
 	int err = 0;
@@ -150,6 +120,8 @@ static int find_span(struct store *store, const struct event_query *query, struc
 	if (sums->from >= sums->to)
 		sums->from = sums->to - 1;
 	sums->width = (sums->to - sums->from + BUCKETS - 1) / BUCKETS;
+	query->from_ns = sums->from;
+	query->to_ns = sums->to;
 	return err;
 }
 
@@ -161,12 +133,12 @@ static int find_durations(struct store *store, const struct event_query *query,
 	int err = -ENOMEM;
 
 	if (durations.slots)
-		err = run_over_events(store, query, sums, store->is_pg
-				      ? "e.duration, COUNT(*) FROM event e WHERE e.duration IS NOT"
-					" NULL"
-				      : "e.duration, 1 FROM event e WHERE e.duration IS NOT NULL",
-				      true, store->is_pg ? " GROUP BY 1, 2" : "", on_duration,
-				      &durations);
+		err = store_sum_events(store, query, sums->width, store->is_pg
+				       ? "e.duration, COUNT(*) FROM event e WHERE e.duration IS NOT"
+					 " NULL"
+				       : "e.duration, 1 FROM event e WHERE e.duration IS NOT NULL",
+				       store->is_pg ? " GROUP BY 1, 2" : "", on_duration,
+				       &durations);
 	for (unsigned i = 0; i < BUCKETS && err == 0; i++) {
 		struct bucket *bucket = &sums->buckets[i];
 
@@ -211,98 +183,120 @@ static void put_head(struct out *out, const struct sums *sums)
 	out_put(out, "]", 1);
 }
 
+struct rows {
+	struct out *out;
+	int64_t count, limit;
+	bool more;                      /* there is one above the limit */
+};
+
 static int on_row(void *arg, const struct store_value *columns)
 {
 	const int64_t counts[VERDICT_COUNT] = {
-		[VERDICT_ALLOWED] = columns[2].number, [VERDICT_BLOCKED] = columns[3].number,
-		[VERDICT_AUDIT] = columns[4].number,
+		[VERDICT_ALLOWED] = columns[SUMS_ALLOWED].number,
+		[VERDICT_BLOCKED] = columns[SUMS_BLOCKED].number,
+		[VERDICT_AUDIT] = columns[SUMS_AUDIT].number,
 	};
-	struct out *out = arg;
+	struct rows *rows = arg;
+	struct out *out = rows->out;
 
-	out_text(out, out->at[out->len - 1] == '}' ? ",{" : "{");
+	rows->more = rows->count++ == rows->limit;
+	if (rows->more)
+		return 1;
+	out_text(out, rows->count > 1 ? ",{" : "{");
 	out_key(out, "key");
-	out_json_str(out, columns[0].text);
-	out_member_int(out, "total", columns[1].number);
+	out_json_str(out, columns[SUMS_KEY].text);
+	out_member_int(out, "total", columns[SUMS_TOTAL].number);
 	put_counts(out, counts);
-	out_member_int(out, "bytes", columns[5].number);
-	out_member_time(out, "last_seen", columns[6].number);
+	out_member_int(out, "bytes", columns[SUMS_BYTES].number);
+	out_member_time(out, "last_seen", columns[SUMS_LAST_SEEN].number);
 	out_put(out, "}", 1);
 	return out->failed;
 }
 
-/* A sum of bytes ends at the largest number; SQLite's SUM() would be an error there. */
-#define PG_SUM "CAST(LEAST(SUM(e.bytes), 9223372036854775807) AS BIGINT)"
-#define PG_SUM_OF_SUMS "CAST(LEAST(SUM(bytes), 9223372036854775807) AS BIGINT)"
-#define SQLITE_SUM "TOTAL(e.bytes)"
-#define SQLITE_SUM_OF_SUMS "CAST(TOTAL(bytes) AS INTEGER)"
-
-/* By subject first: there are far fewer of them than events, and one index has it all. */
-static int put_rows(struct store *store, const struct event_query *query, const struct sums *sums,
-		    const char *column, int64_t limit, struct out *out)
+static int put_rows(struct store *store, struct sums_query *query, struct out *out)
 {
-	struct out behind, select;
+	struct rows rows = { .out = out, .limit = query->limit };
 	int err;
 
-	out_init(&select, 4096);
-	out_init(&behind, 4096);
-	out_print(&select, "COALESCE(%s, '') AS k, CAST(SUM(n) AS BIGINT) AS total,"
-		  " CAST(SUM(CASE WHEN t.verdict = 0 THEN n ELSE 0 END) AS BIGINT),"
-		  " CAST(SUM(CASE WHEN t.verdict = 1 THEN n ELSE 0 END) AS BIGINT),"
-		  " CAST(SUM(CASE WHEN t.verdict = 2 THEN n ELSE 0 END) AS BIGINT),"
-		  " %s, MAX(last) AS last FROM (SELECT e.subject,"
-		  " COUNT(*) AS n, %s AS bytes, MAX(e.time) AS last"
-		  " FROM event e WHERE 1 = 1", column,
-		  store->is_pg ? PG_SUM_OF_SUMS : SQLITE_SUM_OF_SUMS,
-		  store->is_pg ? PG_SUM : SQLITE_SUM);
-	out_print(&behind, " GROUP BY e.subject) g JOIN subject t ON t.id = g.subject"
-		  " GROUP BY 1 ORDER BY total DESC, last DESC LIMIT %lld", (long long)limit);
+	query->limit++;
 	out_text(out, ",\"rows\":[");
-	err = run_over_events(store, query, sums, select.at, false, behind.at, on_row, out);
-	out_text(out, "]}");
-	out_finish(&select);
-	out_finish(&behind);
+	err = store_sum_by_key(store, query, on_row, &rows);
+	out_text(out, rows.more ? "],\"more\":true}" : "],\"more\":false}");
 	return err;
 }
 
-static const char *dimension_column(struct str dimension)
+static bool read_dimension(struct request *request, struct sums_query *query)
 {
+	struct str dimension = request_arg(request, "dimension");
+
 	if (dimension.len == 0 || str_equal(dimension, STR("domain")))
-		return "COALESCE(t.name, t.destination_ip)";
-	if (str_equal(dimension, STR("ip")))
-		return "t.destination_ip";
-	if (str_equal(dimension, STR("client")))
-		return "COALESCE(t.hostname, t.source_ip)";
-	return NULL;
+		query->by = SUMS_BY_DOMAIN;
+	else if (str_equal(dimension, STR("ip")))
+		query->by = SUMS_BY_IP;
+	else if (str_equal(dimension, STR("client")))
+		query->by = SUMS_BY_CLIENT;
+	else
+		reply_error(request, 400, "dimension must be one of domain, ip, client");
+	return request->reply.status == 0;
+}
+
+static void refuse_order(struct request *request)
+{
+	struct out out;
+
+	out_init(&out, 256);
+	out_text(&out, "order must be one of ");
+	for (unsigned i = 0; i < SUMS_COLUMN_COUNT; i++)
+		out_print(&out, "%s%s", i > 0 ? ", " : "", sums_column_word(i));
+	reply_error(request, 400, out.failed ? "order is not known" : out.at);
+	out_finish(&out);
+}
+
+/* Names from a to z, of all else the most and the newest first, unless it is said. */
+static bool read_order(struct request *request, struct sums_query *query)
+{
+	struct str order = request_arg(request, "order");
+	struct str direction = request_arg(request, "direction");
+
+	query->order = SUMS_TOTAL;
+	if (order.len > 0 && !sums_column_parse(order, &query->order)) {
+		refuse_order(request);
+		return false;
+	}
+	query->ascending = query->order == SUMS_KEY;
+	if (direction.len == 0)
+		return true;
+	query->ascending = str_equal(direction, STR("asc"));
+	if (query->ascending || str_equal(direction, STR("desc")))
+		return true;
+	reply_error(request, 400, "direction must be one of asc, desc");
+	return false;
 }
 
 void api_aggregates(struct request *request, struct store *store)
 {
-	const char *column = dimension_column(request_arg(request, "dimension"));
-	int64_t limit = request_number(request, "limit", 1, ROWS_MAX, ROWS);
-	struct event_query query;
+	struct sums_query query = { .limit = request_number(request, "limit", 1, ROWS_MAX, ROWS) };
 	struct sums sums = { .from = 0 };
 	struct out out;
 	int err;
 
-	if (!column) {
-		reply_error(request, 400, "dimension must be one of domain, ip, client");
+	if (!read_dimension(request, &query) || !read_order(request, &query) ||
+	    !api_event_query(request, &query.events) || !api_range(request, &query.events))
 		return;
-	}
-	if (!api_event_query(request, &query) || !api_range(request, &query))
-		return;
-	err = find_span(store, &query, &sums);
+	err = find_span(store, &query.events, &sums);
 	if (err == 0)
-		err = run_over_events(store, &query, &sums,
-				      store->is_pg
-				      ? "e.verdict, COUNT(*), " PG_SUM " FROM event e WHERE 1 = 1"
-				      : "e.verdict, 1, e.bytes FROM event e WHERE 1 = 1",
-				      true, store->is_pg ? " GROUP BY 1, 2" : "", on_bucket, &sums);
+		err = store_sum_events(store, &query.events, sums.width,
+				       store->is_pg
+				       ? "e.verdict, COUNT(*), " STORE_PG_SUM_BYTES
+					 " FROM event e WHERE 1 = 1"
+				       : "e.verdict, 1, e.bytes FROM event e WHERE 1 = 1",
+				       store->is_pg ? " GROUP BY 1, 2" : "", on_bucket, &sums);
 	if (err == 0)
-		err = find_durations(store, &query, &sums);
+		err = find_durations(store, &query.events, &sums);
 	out_init(&out, REPLY_MAX);
 	put_head(&out, &sums);
 	if (err == 0)
-		err = put_rows(store, &query, &sums, column, limit, &out);
+		err = put_rows(store, &query, &out);
 	if (err == 0)
 		reply_out(request, 200, &out);
 	else

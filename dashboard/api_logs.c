@@ -47,6 +47,10 @@ bool api_event_query(struct request *request, struct event_query *query)
 		reply_error(request, 400, "q is too long: at most 200 bytes");
 		return false;
 	}
+	if (query_has_too_many_words(query->q)) {
+		reply_error(request, 400, "q has too many words: at most 16");
+		return false;
+	}
 	if ((from.len > 0 && !rfc3339_parse(from, &query->from_ns)) ||
 	    (to.len > 0 && !rfc3339_parse(to, &query->to_ns))) {
 		reply_error(request, 400,

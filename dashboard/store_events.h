@@ -7,9 +7,13 @@
 
 #include "dashboard/store.h"
 
+/* Each may be a parameter, beside all others. */
+enum { QUERY_WORDS_MAX = 16 };
+
 /* What is asked for; empty texts and zeros restrict nothing. */
 struct event_query {
-	struct str q;                   /* words that must all be there; "in quotes" with blanks */
+	/* Words that must all be there, QUERY_WORDS_MAX at most; "in quotes" with blanks. */
+	struct str q;
 	struct str action, component, hostname, name;
 	int64_t since_id, before_id;    /* ids above, below */
 	int64_t from_ns, to_ns;         /* times from, before */
@@ -54,9 +58,10 @@ int store_prune(struct store *store, int64_t keep, bool *more);
 /* Subjects that have had no event for an hour go. */
 int store_forget_subjects(struct store *store);
 
-/* For api_aggregates.c: AND conditions on subjects (alias s) of the query. */
+/* For store_sums.c: AND conditions on subjects (alias s) of the query. */
 void sql_put_subject_terms(struct sql *sql, const struct store *store,
 			   const struct event_query *query, struct out *scratch);
+bool query_has_too_many_words(struct str q);
 bool query_has_subject_terms(const struct event_query *query);
 /* %text% for LIKE ... ESCAPE '\', in lower case. */
 void sql_like(struct out *pattern, struct str text);

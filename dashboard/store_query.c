@@ -1,9 +1,10 @@
 /* store_query.c - what a query asks for, as SQL. */
 #include "dashboard/store_events.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
-enum { TERMS_MAX = 8, TRIGRAM = 3 };
+enum { TRIGRAM = 3 };
 
 bool query_has_subject_terms(const struct event_query *query)
 {
@@ -36,6 +37,16 @@ static bool next_term(struct str *q, struct str *term)
 	q->at += len;
 	q->len -= len;
 	return true;
+}
+
+bool query_has_too_many_words(struct str q)
+{
+	struct str term;
+	unsigned count = 0;
+
+	while (next_term(&q, &term))
+		count += term.len > 0;
+	return count > QUERY_WORDS_MAX;
 }
 
 static size_t characters(struct str text)
@@ -94,11 +105,12 @@ static void put_phrase(struct out *match, bool first, struct str term)
 static void put_terms(struct sql *sql, const struct store *store, struct str q,
 		      struct out *scratch)
 {
-	struct str terms[TERMS_MAX];
+	struct str terms[QUERY_WORDS_MAX];
 	size_t begin = scratch->len;
 	unsigned count = 0, indexed = 0;
 
-	while (count < TERMS_MAX && next_term(&q, &terms[count]))
+	assert(!query_has_too_many_words(q));
+	while (count < QUERY_WORDS_MAX && next_term(&q, &terms[count]))
 		count += terms[count].len > 0;
 	for (unsigned i = 0; i < count && !store->is_pg; i++) {
 		if (characters(terms[i]) < TRIGRAM)

@@ -6,6 +6,7 @@ import pytest
 
 from dashboard import Dashboard, event
 from ringfence import sanitized
+from sums import check_orders
 
 TOO_LONG = "more than a MiB"
 UNAUTHORIZED = '{"error":"unauthorized"}\n'
@@ -155,6 +156,10 @@ def test_a_search_finds_substrings_in_any_case_and_nothing_else(net):
     for nothing in "%3Cscript", "nowhere", "%27+OR+1%3D1", "x%00y", "%ff%fe":
         assert found(nothing) == []
     assert net.get("/api/v1/logs?q=" + "x" * 201).status == 400
+    words = "+".join(["login", "x"] * 8)            # the last one counts, or is refused
+    assert found(words) == found(words + "+%22%22") == [ids[0]] and found(words[:-1] + "moon") == []
+    answer = net.get("/api/v1/logs?q=" + words + "+x")
+    assert (answer.status, answer.json()["error"]) == (400, "q has too many words: at most 16")
 
 
 def test_browse_pages_and_counts(net):
@@ -180,6 +185,23 @@ def test_aggregates_sum_up(net):
     clients = net.api("/aggregates?range=1h&dimension=client&q=b.example")
     assert [(row["key"], row["blocked"]) for row in clients["rows"]] == [("host-1", 1)]
     assert net.get("/api/v1/aggregates?dimension=moon").status == 400
+
+
+def test_rows_come_in_the_order_that_was_asked_for_and_say_when_there_are_more(net):
+    check_orders(net)
+    parameters = {one["name"]: one["schema"].get("enum") for one in
+                  net.api("/openapi.json")["paths"]["/api/v1/aggregates"]["get"]["parameters"]}
+    words = parameters["order"]
+    for word in words:
+        for direction in parameters["direction"]:
+            assert net.api(f"/aggregates?order={word}&direction={direction}")["rows"]
+    for wrong in "moon", "TOTAL", "total,bytes", "1;--", "%00":
+        answer = net.get(f"/api/v1/aggregates?order={wrong}")
+        assert (answer.status, answer.json()["error"]) == (
+            400, "order must be one of " + ", ".join(words))
+    answer = net.get("/api/v1/aggregates?direction=up")
+    assert (answer.status, answer.json()["error"]) == (
+        400, "direction must be one of " + ", ".join(parameters["direction"]))
 
 
 def test_no_number_of_an_agent_makes_a_sum_impossible(net):

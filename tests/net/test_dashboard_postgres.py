@@ -9,6 +9,7 @@ import pytest
 
 from dashboard import Dashboard, event, postgres_tools
 from ringfence import until
+from sums import check_orders
 
 
 class Postgres:
@@ -129,10 +130,18 @@ def test_search_aggregates_and_retention_are_the_same(start):
     found = dashboard.api("/logs?q=N7.EXAMPLE")
     assert len(found) in (1, 2) and found[0]["fields"]["note"] == "quote \" back \\ {brace}, '"
     assert dashboard.api("/logs?q=n7%25") == []
+    all_terms = "&action=BLOCKED&component=https&hostname=host-1&name=n7.example&since_id=1" \
+        "&before_id=999&from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z&limit=1"
+    assert dashboard.api("/logs?q=" + "+".join(["n7", "e"] * 8) + all_terms) == found[:1]
+    assert dashboard.get("/api/v1/logs?q=" + "+".join("n7example" * 2)).status == 400
     sums = dashboard.api("/aggregates?range=1h")
     assert sums["totals"]["blocked"] == 100 and sum(row["bytes"] for row in sums["rows"]) == 500
     assert dashboard.get("/api/v1/logs?q=x%00y").json() == []
     assert dashboard.get("/api/v1/logs?q=%ff%fe").json() == []
+
+
+def test_rows_come_in_the_order_that_was_asked_for(start):
+    check_orders(start())
 
 
 def test_no_number_makes_a_sum_impossible_and_undo_reaches_all(start):

@@ -40,6 +40,124 @@ test("more names than one answer holds are said to be more", () => inWorld(async
   await page.getByText("only the 1 000 keys with the most events").waitFor();
 }));
 
+test("of more keys than one answer holds those are shown that are first as they are sorted", () =>
+  inWorld(async world => {
+    const time = new Date(Date.now() - 60e3).toISOString();
+    for (let batch = 0; batch < 2; batch++)
+      await world.post(many(1100, at => allowed({ time, bytes_up: 1, bytes_down: 0,
+        name: `n${String(at).padStart(4, "0")}.example.edu` })));
+    await world.post(allowed({ name: "exfil.example.edu", time, bytes_up: 7e9, bytes_down: 0 }),
+      event({ name: "stopped.example.edu" }));
+    const page = await world.page("#/aggregates?range=1h");
+    const names = () => page.$$eval("td[data-label=Name]", all =>
+      all.map(one => one.textContent));
+    const first = (name, said) => Promise.all([
+      until(async () => (await names())[0] === name, `${name} to be the first`),
+      page.getByText(`only the 1 000 keys ${said}: filter for the others`).waitFor()]);
+    await first("n0000.example.edu", "with the most events");
+    assert.ok(!(await names()).some(name => /exfil|stopped/.test(name)));
+
+    await page.click("th >> text=Bytes");
+    await first("exfil.example.edu", "with the most bytes");
+    await page.waitForSelector("th[aria-sort=descending] >> text=Bytes");
+    assert.equal((await names()).length, 1000);
+    assert.match(page.url(), /order=bytes/);
+    const other = await world.page(new URL(page.url()).hash);
+    await until(async () => await other.textContent("td[data-label=Name] >> nth=0")
+      === "exfil.example.edu", "the same for who got the link");
+
+    await page.click("th >> text=Blocked");
+    await first("stopped.example.edu", "with the most blocked events");
+    await page.click("th >> text=Total");
+    await first("n0000.example.edu", "with the most events");
+    assert.doesNotMatch(page.url(), /order|direction/);
+    await page.click("th >> text=Total");
+    await first("stopped.example.edu", "with the fewest events");
+    assert.match(page.url(), /direction=asc/);
+    await page.waitForSelector("th[aria-sort=ascending] >> text=Total");
+    await page.click("th >> text=Name");
+    await first("exfil.example.edu", "that come first from a to z");
+    await page.click("th >> text=Name");
+    await first("stopped.example.edu", "that come last from a to z");
+
+    /* All of what is found is here: it is sorted without asking. */
+    await page.fill("input[type=search]", "n000");
+    await page.getByText("20 events · 10 keys").waitFor();
+    await page.route("**/api/v1/aggregates*", route => route.abort());
+    await page.click("th >> text=Name");
+    await until(async () => (await names())[0] === "n0000.example.edu", "a to z");
+    await page.click("th >> text=Name");
+    await until(async () => (await names())[0] === "n0009.example.edu", "z to a");
+    assert.equal((await names()).length, 10);
+  }));
+
+test("where the order cannot be asked for the old one is not called the new one", () =>
+  inWorld(async world => {
+    await world.post(many(1001, at => event({ name: `n${at}.example.edu` })));
+    const page = await world.page("#/aggregates?range=1h&order=moon&direction=up");
+    await page.getByText("only the 1 000 keys with the most events").waitFor();
+    await page.route("**/api/v1/aggregates*", route => route.fulfill({ status: 500,
+      contentType: "application/json", body: '{"error":"the disk is full"}' }));
+    await page.click("th >> text=Bytes");
+    await page.getByText("The disk is full").waitFor();
+    await page.waitForSelector("th[aria-sort=descending] >> text=Total");
+    await page.getByText("only the 1 000 keys with the most events").waitFor();
+    await page.unroute("**/api/v1/aggregates*");
+    await page.click("text=Try again");
+    await page.waitForSelector("th[aria-sort=descending] >> text=Bytes");
+    await page.getByText("only the 1 000 keys with the most bytes").waitFor();
+  }));
+
+test("an answer in the order from before a click is not shown as the one that was clicked", () =>
+  inWorld(async world => {
+    await world.post(event({ name: "a.example.edu" }), event({ name: "b.example.edu" }));
+    const page = await world.page("#/aggregates?range=1h");
+    await page.getByText("2 events · 2 keys").waitFor();
+    const asked = [];
+    let release;
+    const held = new Promise(resolve => {
+      release = resolve;
+    });
+    await page.route("**/api/v1/aggregates*", async route => {
+      asked.push(route.request().url());
+      if (asked.length === 1)
+        await held;
+      await route.continue();
+    });
+    await page.selectOption("label:has-text('Component') select", "https");
+    await until(() => asked.length === 1, "the question that is held");
+    await world.post(many(1100, at => event({ name: `n${at}.example.edu` })));
+    await page.click("th >> text=Bytes");           /* all that is here is whole */
+    await page.waitForSelector("th[aria-sort=descending] >> text=Bytes");
+    assert.equal(asked.length, 1);
+    release();
+    await page.getByText("only the 1 000 keys with the most bytes").waitFor();
+    assert.match(asked[0], /order=total/);
+    assert.match(asked[1], /order=bytes/);
+  }));
+
+test("lines of the audit log that are not here are said to be more, and come when asked for", () =>
+  inWorld(async world => {
+    await world.api("POST", "/unblocks", { type: "domain", value: "oldest.example.com" });
+    for (let at = 0; at < 205; at++)
+      assert.equal((await world.api("DELETE", "/logs")).status, 200);
+    const page = await world.page("#/audit");
+    await page.getByText("Only the newest 200 lines are here").waitFor();
+    await page.fill("input[type=search]", "oldest.example");
+    await page.getByText("None of the newest 200 lines has these words").waitFor();
+    await page.fill("input[type=search]", "");
+    await page.click("text=Older lines");
+    await page.fill("input[type=search]", "oldest.example");
+    await page.locator("td", { hasText: "oldest.example.com" }).first().waitFor();
+    assert.equal(await page.getByText("Older lines").count(), 0);
+    await page.fill("input[type=search]", "");
+    await until(async () => await page.locator("tbody tr").count() === 206, "all lines, once");
+    /* What is new joins them. */
+    await world.api("POST", "/unblocks", { type: "domain", value: "newest.example.com" });
+    await page.locator("tbody tr >> nth=0", { hasText: "newest.example.com" }).waitFor();
+    assert.equal(await page.locator("tbody tr").count(), 207);
+  }));
+
 test("a window of time is counted whole, and paged through", () => inWorld(async world => {
   const time = new Date(Date.now() - 600e3).toISOString();
   await world.post(many(230, at => event({ name: `n${at}.example.com`, time })));

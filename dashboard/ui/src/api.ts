@@ -121,6 +121,8 @@ export interface Filter {
   before_id?: number;
   since_id?: number;
   dimension?: string;
+  order?: string;
+  direction?: string;
   [name: string]: string | number | undefined;
 }
 
@@ -147,7 +149,7 @@ export const api = {
     request<{ key: string; api_key?: ApiKey }>("POST", "/apikeys", { label, scope }),
   removeKey: (id: string | number) =>
     request<unknown>("DELETE", `/apikeys/${encodeURIComponent(String(id))}`),
-  audit: () => get<AuditRow[]>("/audit"),
+  audit: (filter: Filter) => get<AuditRow[]>(`/audit${query(filter)}`),
 };
 
 /* As many keys as the server tells at once. */
@@ -172,5 +174,5 @@ export async function sumsOf(verdicts: string[], filter: Filter):
     }
   }
   return { rows: [...sums.values()],
-    more: answers.some(answer => answer.rows.length >= Number(filter.limit)) };
+    more: answers.some(answer => answer.more) };
 }

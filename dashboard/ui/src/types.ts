@@ -57,6 +57,7 @@ export interface Aggregates {
   totals: { allowed: number; blocked: number; audit: number };
   buckets: Bucket[];
   rows: AggregateRow[];
+  more?: boolean;                 /* there are more keys */
 }
 
 export interface PolicyEntry {

@@ -18,6 +18,26 @@ const MOVED: Series[] = [{ word: "Bytes", color: "--accent" }];
 const DIMENSIONS: [string, string][] = [["domain", "Name"], ["ip", "Address"],
   ["client", "Client"]];
 
+/* What the columns of the table are to the server, and in words: the most first, and the least. */
+const ORDERS: ([string, string, string] | null)[] = [
+  ["key", "that come last from a to z", "that come first from a to z"],
+  ["total", "with the most events", "with the fewest events"],
+  null,
+  ["blocked", "with the most blocked events", "with the fewest blocked events"],
+  ["audit", "with the most audit events", "with the fewest audit events"],
+  ["allowed", "with the most allowed events", "with the fewest allowed events"],
+  ["bytes", "with the most bytes", "with the fewest bytes"],
+  ["last_seen", "that were seen last", "that were not seen for the longest time"],
+];
+const KEY = 0, TOTAL = 1;
+
+/* [column, down]; the address may hold anything. */
+function orderOf(params: Record<string, string>): [number, boolean] {
+  const at = ORDERS.findIndex(order => order && order[0] === params.order);
+  const column = at < 0 ? TOTAL : at;
+  return [column, params.direction ? params.direction !== "asc" : column !== KEY];
+}
+
 /* Its verdicts as one bar; the words are in the cells beside it. */
 function mix(row: AggregateRow): HTMLElement {
   const counts = [["blocked", row.blocked], ["audit", row.audit],
@@ -33,7 +53,6 @@ function mix(row: AggregateRow): HTMLElement {
 }
 
 class AggregatesPage {
-  private sort: [number, boolean] = [1, true];
   private asked = 0;
   private timer = 0;
   private answer: Aggregates | null = null;
@@ -102,29 +121,48 @@ class AggregatesPage {
     void this.read();
   }
 
+  /* What is here whole is sorted here.  Else others come first, which only the server knows. */
+  private sort([column, down]: [number, boolean]): void {
+    replaceParams({ order: column === TOTAL ? "" : ORDERS[column]?.[0],
+      direction: down === (column !== KEY) ? "" : down ? "desc" : "asc" });
+    if (!this.answer?.more) {
+      this.draw();
+      return;
+    }
+    this.results.setAttribute("aria-busy", "true");
+    void this.read();
+  }
+
   private async read(): Promise<void> {
-    const mine = ++this.asked, { params } = current();
+    const mine = ++this.asked, { params } = current(), [column, down] = orderOf(params);
     try {
       const answer = await api.aggregates({ range: params.range ?? "24h", q: params.q,
         dimension: params.by ?? "domain", component: params.component,
-        hostname: params.instance, limit: SUMS_MAX });
+        hostname: params.instance, limit: SUMS_MAX, order: ORDERS[column]?.[0],
+        direction: down ? "desc" : "asc" });
       if (mine !== this.asked)
         return;
+      /* Sorted meanwhile, when what was here was whole. */
+      if (answer.more && String(orderOf(current().params)) !== String([column, down]))
+        return this.read();
       this.answer = answer;
       fill(this.problem);
       this.draw();
     } catch (error) {
-      if (mine === this.asked)
-        fill(this.problem, failure(error, () => void this.read()));
+      if (mine !== this.asked)
+        return;
+      fill(this.problem, failure(error, () => void this.read()));
     }
+    this.results.removeAttribute("aria-busy");
   }
 
   private draw(): void {
     const answer = this.answer!, { params } = current(), step = stepOf(answer);
-    const { totals } = answer;
+    const { totals } = answer, order = orderOf(params);
     const keys = plural(answer.rows.length, "key");
-    this.status.textContent = `${plural(answer.events, "event")} · ${answer.rows.length < SUMS_MAX
-      ? keys : `only the ${keys} with the most events: filter for the others`}`;
+    this.status.textContent = `${plural(answer.events, "event")} · ${answer.more
+      ? `only the ${keys} ${ORDERS[order[0]]?.[order[1] ? 1 : 2]}: filter for the others`
+      : keys}`;
     fill(this.legendBox, legend(VERDICT_SERIES,
       [totals.blocked, totals.audit, totals.allowed].map(whole)));
     this.verdicts.set(verdictPoints(answer.buckets), step);
@@ -153,11 +191,8 @@ class AggregatesPage {
       { title: "Bytes", cell: row => row.bytes ? bytes(row.bytes) : "–",
         sort: row => row.bytes ?? 0, numeric: true, wide: true },
       { title: "Last seen", cell: row => timeTag(row.last_seen),
-        sort: row => row.last_seen ?? "", numeric: true, wide: true },
-    ], answer.rows, this.sort, sort => {
-      this.sort = sort;
-      this.draw();
-    }));
+        sort: row => Date.parse(row.last_seen ?? "") || 0, numeric: true, wide: true },
+    ], answer.rows, order, sort => this.sort(sort)));
   }
 }
 

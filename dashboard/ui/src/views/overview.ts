@@ -122,7 +122,7 @@ export class Overview {
       const ask = { range: this.range, dimension: "domain", limit: TOP_KEYS, ...filter };
       const answer = await api.aggregates(ask);
       /* Short enough to hold them all, or the rare ones are not in it. */
-      const tops = answer.rows.length < TOP_KEYS ? answer.rows
+      const tops = !answer.more ? answer.rows
         : (await sumsOf(["BLOCKED", "AUDIT", "ALLOWED"], ask)).rows;
       fill(this.problem);
       this.draw(answer, tops);
