@@ -14,13 +14,10 @@
 #include <unistd.h>
 
 #include "core/event.h"
+#include "tests/unit/log_files.h"
 
-/* 2026-07-05T00:25:09.123456789Z */
-#define NOON UINT64_C(1783211109123456789)
 #define WHEN "2026-07-05T00:25:09Z "
 
-static char path[64], decisions[64];
-static char text[4096];
 static struct event event;
 
 static union addr addr_of(const char *ip_and_port)
@@ -34,12 +31,7 @@ static union addr addr_of(const char *ip_and_port)
 
 static int begin(void **state)
 {
-	(void)state;
-	setenv("TZ", "UTC", 1);
-	snprintf(path, sizeof(path), P_tmpdir "/test_event.XXXXXX");
-	snprintf(decisions, sizeof(decisions), P_tmpdir "/test_event.XXXXXX");
-	close(mkstemp(path));
-	close(mkstemp(decisions));
+	(void)make_files(state);
 	event_log_init(NULL, NULL);
 	event = (struct event){
 		.time_ns = NOON,
@@ -47,25 +39,6 @@ static int begin(void **state)
 		.dst = addr_of("140.82.112.3:443"),
 	};
 	return log_open(LOG_LEVEL_TRACE, false, false, path, decisions);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	log_close();
-	unlink(path);
-	unlink(decisions);
-	return 0;
-}
-
-static const char *content(const char *name)
-{
-	FILE *in = fopen(name, "r");
-	size_t len = fread(text, 1, sizeof(text) - 1, in);
-
-	fclose(in);
-	text[len] = '\0';
-	return text;
 }
 
 static void set_name(const char *name)
@@ -428,7 +401,7 @@ static void every_reason_has_words_of_its_own(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define test(name) cmocka_unit_test_setup_teardown(name, begin, remove_files)
 	const struct CMUnitTest tests[] = {
 		test(an_allowed_connection_has_exactly_the_seeds_fields),
 		test(an_allowed_connection_tells_the_rule_and_where_it_went),
