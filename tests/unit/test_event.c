@@ -300,6 +300,60 @@ static void what_has_no_name_to_list_says_its_address(void **state)
 	assert_null(strstr(line(), "to_allow"));
 }
 
+/* A line that proposes nothing, and says why. */
+static void assert_proposes_nothing(const char *why)
+{
+	assert_null(strstr(line(), "to_allow"));
+	assert_non_null(strstr(text, why));
+}
+
+#define NO_ENTRY_HELPS "note=\"no entry would help: loopback, link-local, multicast"
+#define NONE_PROPOSED "note=\"no entry is proposed for a cloud's metadata"
+
+static void metadata_and_loopback_are_never_proposed_and_the_line_says_why(void **state)
+{
+	static const char *const never[] = { "127.0.0.1", "169.254.169.254", "::1", "fe80::1",
+					     "100.100.100.200", "224.0.0.251", "fd00:ec2::254" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		char ip_and_port[64];
+
+		event.kind = EVENT_HTTP_BLOCKED;        /* Host: 127.0.0.1, to wherever */
+		event.dst = addr_of("140.82.112.3:80");
+		set_name(never[i]);
+		event.reason = CLOSE_NOT_ALLOWLISTED;
+		assert_proposes_nothing(NO_ENTRY_HELPS);
+		event.reason = CLOSE_BAD_ADDRESS;       /* it is listed, and not dialled */
+		assert_true(addr_parse(str_of(never[i]), &event.answers[0]));
+		event.answer_count = 1;
+		assert_proposes_nothing(NO_ENTRY_HELPS);
+		event.kind = EVENT_DNS_BLOCKED;
+		event.dst = addr_of("127.0.0.11:53");
+		set_name("evil.test");
+		assert_proposes_nothing(NO_ENTRY_HELPS);
+		/* It goes there itself: that would work. */
+		snprintf(ip_and_port, sizeof(ip_and_port), strchr(never[i], ':') ? "[%s]:80" :
+			 "%s:80", never[i]);
+		event.kind = EVENT_HTTP_BLOCKED;
+		event.dst = addr_of(ip_and_port);
+		assert_proposes_nothing(NONE_PROPOSED);
+		event.reason = CLOSE_NOT_ALLOWLISTED;
+		set_name(never[i]);
+		assert_proposes_nothing(NONE_PROPOSED);
+		event.reason = CLOSE_NO_HOST;
+		set_name("");
+		assert_proposes_nothing(NONE_PROPOSED);
+		event.kind = EVENT_NFLOG_BLOCKED;
+		assert_proposes_nothing(NONE_PROPOSED);
+	}
+	event.kind = EVENT_HTTP_BLOCKED;                /* a name is no address */
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	set_name("evil.test");
+	assert_null(strstr(line(), "note="));
+	assert_non_null(strstr(text, "to_allow=\"domains: evil.test\"\n"));
+}
+
 static void a_port_that_is_not_listed_says_what_to_add(void **state)
 {
 	(void)state;
@@ -417,6 +471,7 @@ int main(void)
 		test(a_question_that_is_blocked_says_so_in_the_seeds_words),
 		test(a_private_answer_says_which_address_to_add),
 		test(what_has_no_name_to_list_says_its_address),
+		test(metadata_and_loopback_are_never_proposed_and_the_line_says_why),
 		test(a_port_that_is_not_listed_says_what_to_add),
 		test(every_kind_makes_one_line),
 		test(decisions_are_blocks_and_what_a_name_allowed),
