@@ -313,14 +313,8 @@ static const union addr *private_answer(const struct event *event)
 	return NULL;
 }
 
-/* Where it went by address, if an entry for that would have let it through. */
-static const union addr *listable(const union addr *addr)
-{
-	return known(addr) && addr_classify(addr) != ADDR_NEVER ? addr : NULL;
-}
-
-/* The address whose entry would have let it through, NULL: none; literal: room for one. */
-static const union addr *addr_to_allow(const struct event *event, union addr *literal)
+/* The address that was judged in the place of a name; NULL: none was.  literal: room for one. */
+static const union addr *judged_addr(const struct event *event, union addr *literal)
 {
 	if (event->kind == EVENT_NFLOG_BLOCKED)
 		return known(&event->dst) ? &event->dst : NULL;
@@ -332,23 +326,44 @@ static const union addr *addr_to_allow(const struct event *event, union addr *li
 	case CLOSE_NO_SNI:
 	case CLOSE_NO_HOST:
 	case CLOSE_HELLO_BAD:           /* ssh over port 443: only its address can be judged */
-		return event->name_len == 0 ? listable(&event->dst) : NULL;
+		return event->name_len == 0 && known(&event->dst) ? &event->dst : NULL;
 	case CLOSE_NOT_ALLOWLISTED:
 		return !is_dns(event->kind) &&  /* Host: 192.0.2.7 */
 		       addr_parse((struct str){ event->name, event->name_len }, literal) ?
-			       listable(literal) : NULL;
+			       literal : NULL;
 	default:
 		return NULL;
 	}
 }
 
-/* What to add to the policy, and to which list, where it would have helped (decisions.md 25). */
+/* Why no entry is named.  For a client such an address is not dialled, listed or not; its own
+ * packets to one that is listed are let through, and that is nothing to propose in passing. */
+static const char *why_not_to_allow(const struct event *event)
+{
+	bool goes_there = !is_dns(event->kind) && known(&event->dst) &&
+			  addr_classify(&event->dst) == ADDR_NEVER;
+
+	if (goes_there)
+		return "no entry is proposed for a cloud's metadata, link-local or multicast: in "
+		       "ips it would open all of it to the workload";
+	return "no entry would help: loopback, link-local, multicast and a cloud's metadata are "
+	       "never dialled";
+}
+
+/* What to add to the policy, and to which list, where it would have helped (decisions.md 25); or
+ * that nothing is to be added. */
 static void add_to_allow(struct event_row *row, const struct event *event)
 {
 	char name[HOSTNAME_MAX + 1], ip[ADDR_TEXT_MAX];
 	union addr literal;
-	const union addr *addr = addr_to_allow(event, &literal);
+	const union addr *addr = judged_addr(event, &literal);
+	bool never = addr ? addr_classify(addr) == ADDR_NEVER :
+			    is_blocked(event->kind) && event->reason == CLOSE_BAD_ADDRESS;
 
+	if (never && !event->note)
+		add(row, log_str("note", why_not_to_allow(event)));
+	if (never)
+		return;
 	if (addr)
 		snprintf(row->to_allow, sizeof(row->to_allow), "ips: %s",
 			 addr_format_ip(addr, ip));

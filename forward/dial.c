@@ -91,10 +91,10 @@ static void emit_mismatch(struct conn *conn)
 }
 
 /* None of these may be dialled: say which, for refuse() tells the candidates, and what would help
- * (a private address can be listed, the others are never dialled). */
+ * (a private address can be listed; of the others the event says that they are never dialled). */
 static void refuse_addresses(struct conn *conn, const union addr *addrs, unsigned count)
 {
-	const char *detail = "this host's, link-local or a cloud's metadata: never dialled";
+	const char *detail = NULL;
 	struct vet *vet = conn->vet;
 
 	if (count > VET_CANDIDATES_MAX)

@@ -377,7 +377,7 @@ int job_filter(int argc, char **argv, bool lenient)
 	if (off)
 		return remove_rules();
 	running.event_fd = running.control.epoll_fd = -1;
-	running.reload.inotify.fd = running.reload.recheck.fd = -1;
+	running.reload.changes.fd = running.reload.recheck.fd = -1;
 	filter_watch_none(&running);
 	block_signals();
 	status = check(&running, argc, argv, lenient);

@@ -10,6 +10,7 @@
 #include "core/worker.h"
 #include "forward/dns.h"
 #include "forward/filter.h"
+#include "jobs/changes.h"
 #include "jobs/ship.h"
 #include "jobs/source.h"
 #include "netfilter/nflog.h"
@@ -18,17 +19,13 @@
 
 struct reload {                         /* jobs/reload.c */
 	struct policy_source source;
+	struct changes changes;
 	struct watch inotify, recheck;
-	int folder_watch, file_watch;
 	uint64_t failed_hash;           /* of what could not be read or compiled last; 0: nothing */
 	char failed_text[1024];         /* and the complaint */
 	uint64_t failed_at_ms;          /* CLOCK_REALTIME */
 	uint64_t seen_hash[4];          /* of what was read last and is not in force */
-	bool is_due;                    /* a change ended, and it was not read since */
-	bool is_written;                /* somebody changes the file, and has not closed it */
-	bool is_whole;                  /* what was looked at last put a whole file there */
 	bool stale_told;
-	struct { uint64_t inode, size, changed_ns; } looked;    /* by the last re-check */
 	char overlay[PATH_MAX];         /* source.overlay */
 };
 

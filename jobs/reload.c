@@ -2,17 +2,12 @@
  * A policy that cannot be read or compiled changes nothing and is told once.  The overlay counts
  * all the same: what was unblocked for a while ends also while somebody's typo is in the file.
  *
- * A file that is written in place is empty at first, then half there, and may well be valid both
- * times.  So it is read when a writer has closed it or when it was moved into its place, not
- * while it changes, and what was read is dropped when a writer began meanwhile; what the re-check
- * alone has seen is taken when it is still the same at the next one. */
+ * It is read when changes.c says so, and what was read is dropped when a writer began meanwhile;
+ * what the re-check alone has seen is taken when it is still the same at the next one. */
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,12 +19,7 @@
 enum {
 	RECHECK_MS = 5000,              /* what no watch sees: a file replaced under a bind mount */
 	STILL_MS = 200,                 /* a re-check reads no file that changes meanwhile */
-	WRITER_SECONDS = 60,            /* may somebody have the file open and not write */
 	CHANGES_MAX = 8,                /* read in a row, then others have their turn */
-	WATCHED = IN_MASK_ADD | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
-		  IN_DELETE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
-	/* Of the file alone: a log beside it is written all the time. */
-	WATCHED_FILE = WATCHED | IN_MODIFY,
 };
 
 int rules_for_policy(struct running *running, const struct policy *policy)
@@ -175,101 +165,6 @@ static bool is_news(struct reload *reload, const struct policy *policy, enum cau
 	return cause == CHANGED || seen_before;
 }
 
-/* Watch again what may have been replaced; the kernel returns the same watch when it was not.
- * IN_MASK_ADD: otherwise the kernel clears the mask of such a watch before it sets it again, and an
- * event of that moment is lost.  Returns whether it is another file. */
-static bool watch_again(struct reload *reload)
-{
-	char folder[4096];
-	int before = reload->file_watch;
-
-	text_copy(folder, sizeof(folder), reload->source.path);
-	reload->folder_watch = inotify_add_watch(reload->inotify.fd, dirname(folder), WATCHED);
-	reload->file_watch = inotify_add_watch(reload->inotify.fd, reload->source.path,
-					       WATCHED_FILE);
-	if (before > 0 && before != reload->file_watch)
-		(void)inotify_rm_watch(reload->inotify.fd, before);     /* moved away */
-	return before != reload->file_watch;
-}
-
-/* Symbolic or hard: what it leads to is there already. */
-static bool is_link_beside(const char *policy_path, const char *name)
-{
-	char folder[4096], path[4096 + NAME_MAX + 2];
-	struct stat stat_;
-
-	text_copy(folder, sizeof(folder), policy_path);
-	snprintf(path, sizeof(path), "%s/%s", dirname(folder), name);
-	return lstat(path, &stat_) == 0 && (S_ISLNK(stat_.st_mode) || stat_.st_nlink > 1);
-}
-
-/* Something happened to the name in its folder.  A new file is about to be written, a new link is
- * complete. */
-static void take_name_event(struct reload *reload, const struct inotify_event *event)
-{
-	if ((event->mask & IN_CREATE) && !is_link_beside(reload->source.path, event->name)) {
-		reload->is_written = true;
-		reload->is_whole = false;
-		return;
-	}
-	if (event->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_DELETE))
-		reload->is_written = false;
-	if (event->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE))
-		reload->is_whole = true;
-	if (!(event->mask & IN_MOVED_FROM))
-		reload->is_due = true;
-}
-
-/* To the file itself, or to one that had the name before. */
-static void take_file_event(struct reload *reload, const struct inotify_event *event)
-{
-	bool is_its = event->wd == reload->file_watch;
-
-	if (event->mask & IN_MODIFY) {
-		reload->is_written |= is_its;
-		return;
-	}
-	if (event->mask & IN_IGNORED)
-		return;
-	if (is_its && (event->mask & IN_CLOSE_WRITE))
-		reload->is_written = false;
-	reload->is_due = true;
-}
-
-/* Of its neighbours only what is moved or linked matters: the path may lead through them. */
-static void take_event(struct reload *reload, const struct inotify_event *event)
-{
-	const char *slash = strrchr(reload->source.path, '/');
-	const char *name = slash ? slash + 1 : reload->source.path;
-
-	if (event->len == 0)
-		take_file_event(reload, event);
-	else if (strcmp(event->name, name) == 0)
-		take_name_event(reload, event);
-	else if ((event->mask & IN_MOVED_TO) ||
-		 ((event->mask & IN_CREATE) && is_link_beside(reload->source.path, event->name)))
-		reload->is_due = reload->is_whole = true;
-}
-
-static void look_at_changes(struct reload *reload)
-{
-	_Alignas(struct inotify_event) char bytes[4096];
-	ssize_t len;
-
-	reload->is_whole = false;
-	while ((len = read(reload->inotify.fd, bytes, sizeof(bytes))) > 0) {
-		for (char *at = bytes; at < bytes + len; ) {
-			const struct inotify_event *event = (const void *)at;
-
-			take_event(reload, event);
-			at += sizeof(*event) + event->len;
-		}
-	}
-	/* Another file: moved or linked, or new, and perhaps seen before its event. */
-	if (watch_again(reload))
-		reload->is_written = reload->file_watch >= 0 && !reload->is_whole;
-}
-
 static bool is_same(const struct policy *a, const struct policy *b)
 {
 	return memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
@@ -278,6 +173,7 @@ static bool is_same(const struct policy *a, const struct policy *b)
 static void read_policy(struct running *running, enum cause cause)
 {
 	struct reload *reload = &running->reload;
+	struct changes *changes = &reload->changes;
 	struct policy *policy;
 	struct policy_error error;
 	char text[1024], hash[2][17];
@@ -285,8 +181,8 @@ static void read_policy(struct running *running, enum cause cause)
 	int err = policy_source_read(&reload->source, known, &policy, &error);
 
 	if (cause == CHANGED)
-		look_at_changes(reload);
-	if (cause == CHANGED && (reload->is_written || reload->is_due || err == -ENOENT)) {
+		changes_look(changes);
+	if (cause == CHANGED && (changes->is_written || changes->is_due || err == -ENOENT)) {
 		policy_free(policy);    /* some editors move it away and write a new one */
 		return;
 	}
@@ -339,11 +235,9 @@ static void read_changes(struct running *running)
 {
 	struct reload *reload = &running->reload;
 
-	for (unsigned i = 0; i < CHANGES_MAX && reload->is_due && !reload->is_written; i++) {
-		reload->is_due = false;
+	for (unsigned i = 0; i < CHANGES_MAX && changes_take(&reload->changes); i++)
 		read_policy(running, CHANGED);
-	}
-	if (reload->is_due && !reload->is_written)
+	if (changes_due(&reload->changes))
 		control_tick_set(reload->recheck.fd, STILL_MS, RECHECK_MS);
 }
 
@@ -351,44 +245,17 @@ static void on_inotify(struct watch *watch)
 {
 	struct running *running = container_of(watch, struct running, reload.inotify);
 
-	look_at_changes(&running->reload);
+	changes_look(&running->reload.changes);
 	tell_stale(&running->reload);
 	read_changes(running);
 }
 
-/* Somebody has it open and does not write.  Who cuts a file by its name never closes it. */
-static bool waits_for_writer(struct reload *reload)
+static uint64_t monotonic_ms(void)
 {
 	struct timespec now;
 
-	if (!reload->is_written)
-		return false;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if ((uint64_t)now.tv_sec < reload->looked.changed_ns / 1000000000 + WRITER_SECONDS)
-		return true;
-	log_warn("policy.being_written", log_str("path", reload->source.path),
-		 log_str("note", "its writer has not closed it for a minute: taken as it is now"));
-	reload->is_written = false;
-	return false;
-}
-
-/* A re-check may come while somebody writes, and a file that was just cut to nothing is a good
- * policy that allows nothing.  So it looks twice; inotify tells when the writer is done anyway. */
-static bool is_still(struct reload *reload)
-{
-	struct stat now;
-	uint64_t changed_ns;
-	bool still;
-
-	if (!reload->source.path || stat(reload->source.path, &now) < 0)
-		return true;            /* read_policy() says what is wrong */
-	changed_ns = (uint64_t)now.st_ctim.tv_sec * 1000000000 + (uint64_t)now.st_ctim.tv_nsec;
-	still = reload->looked.inode == now.st_ino && reload->looked.changed_ns == changed_ns &&
-		reload->looked.size == (uint64_t)now.st_size;
-	reload->looked.inode = now.st_ino;
-	reload->looked.size = (uint64_t)now.st_size;
-	reload->looked.changed_ns = changed_ns;
-	return still;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void on_recheck(struct watch *watch)
@@ -398,12 +265,14 @@ static void on_recheck(struct watch *watch)
 
 	control_tick_read(watch->fd);
 	read_changes(running);                  /* what was left for later */
-	if (watch_again(reload))
-		reload->is_written = false;     /* replaced, and no watch told */
-	if (!is_still(reload))
+	switch (changes_recheck(&reload->changes, monotonic_ms())) {
+	case RECHECK_CHANGED:
 		return control_tick_set(watch->fd, STILL_MS, RECHECK_MS);
-	if (waits_for_writer(reload))
+	case RECHECK_WRITTEN:
 		return;
+	case RECHECK_STILL:
+		break;
+	}
 	tell_stale(reload);
 	read_policy(running, RECHECKED);
 }
@@ -423,15 +292,12 @@ int reload_init(struct running *running)
 	err = control_add(&running->control, &reload->recheck);
 	if (err < 0)
 		return err;
-	reload->inotify.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (reload->inotify.fd < 0 || control_add(&running->control, &reload->inotify) < 0)
+	err = changes_open(&reload->changes, reload->source.path);
+	reload->inotify.fd = reload->changes.fd;
+	if (err < 0 || control_add(&running->control, &reload->inotify) < 0)
 		log_warn("policy.watch_failed", log_str("note", "changes are seen every 5 s only"));
-	else
-		watch_again(reload);
 	log_info("policy.watcher_started", log_str("path", reload->source.path));
-	/* An edit between the first reading and the watch. */
-	reload->is_due = true;
-	read_changes(running);
+	read_changes(running);          /* an edit between the first reading and the watch */
 	return 0;
 }
 
@@ -439,8 +305,7 @@ void reload_finish(struct running *running)
 {
 	struct reload *reload = &running->reload;
 
-	if (reload->inotify.fd >= 0)
-		close(reload->inotify.fd);
+	changes_close(&reload->changes);
 	if (reload->recheck.fd >= 0)
 		close(reload->recheck.fd);
 	policy_source_finish(&reload->source);

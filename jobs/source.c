@@ -109,8 +109,10 @@ static int read_file(struct policy_source *source, struct policy_error *error)
 		snprintf(error->text, sizeof(error->text), "%s%s", strerror(-err),
 			 err == -ENOENT ? ": set POLICY_PATH to your policy file, or "
 					  "ALLOWLIST_DOMAINS and ALLOWLIST_IPS" :
-			 err == -EISDIR ? ": name the file in it; Docker makes a folder where the "
-					  "source of a mount is missing" : "");
+			 err == -EISDIR ? ": Docker makes a folder where the source of a mount is "
+					  "missing: remove it there and put the file in its "
+					  "place; or set POLICY_PATH to a file in it" :
+			 err == -EINVAL ? ": a pipe or a device: the policy must be a file" : "");
 	return err;
 }
 

@@ -63,7 +63,7 @@ struct nft_rules {
 	uint16_t nflog_group, nflog_snaplen, nflog_qthresh;
 	bool inbound_any;               /* INBOUND_PORTS=any: tcp all, udp but 32768-60999 */
 	uint16_t inbound_count;
-	struct port_range inbound[INBOUND_PORTS_MAX];   /* tcp and udp */
+	struct port_range inbound[INBOUND_PORTS_MAX];   /* tcp and udp; as options_port_list() */
 	const struct addr_range *allowed_v4, *allowed_v6;  /* merged, sorted, disjoint */
 	size_t allowed_v4_count, allowed_v6_count;
 	/* NFT_DNS_STRICT: all ports that entries name, in any order, also overlapping or twice. */

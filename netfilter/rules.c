@@ -21,8 +21,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/icmp6.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <linux/netfilter.h>
 
@@ -216,45 +214,29 @@ static void add_refuse(struct table *table, const struct nft_rules *rules)
 
 /* ---- the table ---- */
 
-static int ports_compare(const void *a, const void *b)
-{
-	const struct port_range *x = a, *y = b;
-
-	return x->first != y->first ? x->first - y->first : x->last - y->last;
-}
-
-/* The inbound ports as the kernel takes them: sorted, none twice.  Returns how many ranges. */
-static size_t inbound_ports(struct table *table, const struct nft_rules *rules)
-{
-	struct port_range *ports = table->inbound_ports;
-	size_t count = rules->inbound_count, kept = 0;
-
-	assert(count <= INBOUND_PORTS_MAX);
-	memcpy(ports, rules->inbound, count * sizeof(*ports));
-	qsort(ports, count, sizeof(*ports), ports_compare);
-	for (size_t i = 0; i < count; i++) {
-		if (kept > 0 && ports[i].first <= ports[kept - 1].last + 1) {
-			if (ports[kept - 1].last < ports[i].last)
-				ports[kept - 1].last = ports[i].last;
-		} else {
-			ports[kept++] = ports[i];
-		}
-	}
-	return kept;
-}
-
+/* In order, none twice. */
 static void add_own_port(struct table *table, size_t *count, uint16_t port)
 {
-	if (port)
-		table->own_ports[(*count)++] = (struct port_range){ port, port };
+	struct port_range *ports = table->own_ports;
+	size_t at = *count;
+
+	for (size_t i = 0; i < *count; i++)
+		if (ports[i].first == port)
+			return;
+	if (port == 0)
+		return;
+	assert(*count < ARRAY_LEN(table->own_ports));
+	for (; at > 0 && ports[at - 1].first > port; at--)
+		ports[at] = ports[at - 1];
+	ports[at] = (struct port_range){ port, port };
+	(*count)++;
 }
 
 /* The TCP ports that nobody may use straight.  Not port 53: all of it is redirected, so what gets
  * there straight is a question to 127.0.0.1, which NAT had nothing to do with. */
 static size_t own_ports(struct table *table, const struct nft_rules *rules)
 {
-	struct port_range *ports = table->own_ports;
-	size_t count = 0, kept = 0;
+	size_t count = 0;
 
 	if (rules->mode == NFT_HTTPS) {
 		add_own_port(table, &count, rules->http_port);
@@ -262,11 +244,7 @@ static size_t own_ports(struct table *table, const struct nft_rules *rules)
 	}
 	if (rules->dns_port != DNS_PORT)
 		add_own_port(table, &count, rules->dns_port);
-	qsort(ports, count, sizeof(*ports), ports_compare);
-	for (size_t i = 0; i < count; i++)
-		if (kept == 0 || ports[i].first != ports[kept - 1].first)
-			ports[kept++] = ports[i];
-	return kept;
+	return count;
 }
 
 static void add_learned_sets(struct table *table, const struct opened_sets *opened)
@@ -292,7 +270,7 @@ static void add_sets(struct table *table, const struct nft_rules *rules, bool in
 	if (inbound && !rules->inbound_any)
 		table_add_set(table, (struct set){
 			.name = table->names->inbound_ports, .kind = SET_PORTS, .interval = true,
-			.ports = table->inbound_ports, .count = inbound_ports(table, rules) });
+			.ports = rules->inbound, .count = rules->inbound_count });
 	table_add_set(table, (struct set){
 		.name = table->names->allowed_v4, .kind = SET_V4, .interval = true,
 		.ranges = rules->allowed_v4, .count = rules->allowed_v4_count });

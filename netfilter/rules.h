@@ -27,7 +27,7 @@ struct table {
 	struct chain chains[TABLE_CHAINS_MAX];
 	struct set sets[TABLE_SETS_MAX];
 	struct rule rules[TABLE_RULES_MAX];     /* in order within each chain */
-	struct port_range own_ports[3], inbound_ports[INBOUND_PORTS_MAX];
+	struct port_range own_ports[3];
 };
 
 enum { PRIORITY_RAW = -300, PRIORITY_MANGLE = -150, PRIORITY_FILTER = 0 };

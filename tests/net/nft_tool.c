@@ -36,21 +36,14 @@ static void die(const char *what, const char *value)
 }
 
 /* "any", "none", "80,8000-8010" */
-static void set_inbound(char *list)
+static void set_inbound(const char *list)
 {
-	rules.inbound_any = strcmp(list, "any") == 0;
-	rules.inbound_count = 0;
-	if (rules.inbound_any || strcmp(list, "none") == 0)
-		return;
-	for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
-		unsigned first, last;
-		int found = sscanf(word, "%u-%u", &first, &last);
+	int count = options_port_list(list, rules.inbound, INBOUND_PORTS_MAX);
 
-		if (found < 1 || rules.inbound_count == INBOUND_PORTS_MAX)
-			die("inbound", word);
-		rules.inbound[rules.inbound_count].first = (uint16_t)first;
-		rules.inbound[rules.inbound_count++].last = (uint16_t)(found == 2 ? last : first);
-	}
+	if (count < 0)
+		die("inbound", list);
+	rules.inbound_any = strcmp(list, "any") == 0;
+	rules.inbound_count = (uint16_t)count;
 }
 
 /* Addresses and networks, sorted and disjoint. */

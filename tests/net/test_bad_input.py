@@ -55,6 +55,35 @@ def run(net, *args, env=None, wrapper=(), name=None):
     return done.stderr
 
 
+# A root of its own: that of the machine, and an /app with what is named; "name/" is a folder.
+WITH_APP = r"""
+set -e
+mount -t tmpfs none "$0"
+for one in /*; do
+    if [ -L "$one" ]; then cp -P "$one" "$0$one"
+    elif [ -d "$one" ]; then mkdir "$0$one" && mount --rbind "$one" "$0$one"; fi
+done
+mkdir -p "$0/app" && mount -t tmpfs none "$0/app"
+while [ "$1" != -- ]; do
+    case $1 in
+    */) mkdir -p "$0/app/$1" ;;
+    *) mkdir -p "$(dirname "$0/app/$1")" && printf 'allowlist:\n  domains:\n    - allowed.test\n' \
+        >"$0/app/$1" ;;
+    esac
+    shift
+done
+shift
+exec chroot "$0" "$@"
+"""
+
+
+def with_app(net, there):
+    """A wrapper for run() and start()."""
+    root = os.path.join(net.folder, "root")
+    os.makedirs(root, exist_ok=True)
+    return ["unshare", "-m", "sh", "-c", WITH_APP, root, *there, "--"]
+
+
 def is_untouched(net):
     return net.rules() == "" and net.client.tcp(ATTACKER, 22) == "OK"
 
@@ -93,11 +122,34 @@ def test_a_policy_that_is_not_there_is_named(net):
 def test_a_policy_that_is_no_file_is_named(net):
     folder = os.path.dirname(net.policy_path)
     said = run(net, env={"POLICY_PATH": folder})
-    assert "Is a directory" in said and "Docker makes a folder" in said
+    assert f"{folder}: Is a directory" in said and "set POLICY_PATH to a file in it" in said
     os.mkfifo(f"{folder}/pipe")
-    assert f"{folder}/pipe" in run(net, env={"POLICY_PATH": f"{folder}/pipe"})
+    said = run(net, env={"POLICY_PATH": f"{folder}/pipe"})
+    assert f"{folder}/pipe" in said and "must be a file" in said
     os.unlink(f"{folder}/pipe")
     assert is_untouched(net)
+
+
+def test_a_folder_in_the_place_of_the_policy_says_how_it_came_there(net):
+    """Docker makes one, when the file of the host that is to be mounted is not there."""
+    for there in ["policy.yaml/"], ["policy.yaml/", "policy/policy.yaml/"]:
+        said = run(net, env={"POLICY_PATH": None}, wrapper=with_app(net, there))
+        assert "/app/policy.yaml: Is a directory: Docker makes a folder" in said
+        assert "remove it there and put the file in its place" in said
+    assert is_untouched(net)
+
+
+@pytest.mark.parametrize("there, path, note", [
+    (["policy.yaml/", "policy/policy.yaml"], "/app/policy/policy.yaml", "policy.path_fallback"),
+    (["policy/policy.yaml"], "/app/policy/policy.yaml", "policy.path_fallback"),
+    (["policy.yaml", "policy/policy.yaml/"], "/app/policy.yaml", None),
+    (["policy.yaml", "policy/policy.yaml"], "/app/policy.yaml", "policy.path_ambiguous")])
+def test_of_the_two_usual_places_of_a_policy_that_with_a_file_is_taken(net, there, path, note):
+    net.start(env={"POLICY_PATH": None}, wrapper=with_app(net, there))
+    assert net.client.tls("allowed.test") == "OK"
+    assert net.ringfence.wait_event("startup.info")["policy_path"] == path
+    told = [fact for fact in net.ringfence.facts if fact["msg"].startswith("policy.path_")]
+    assert [(fact["msg"], fact["policy_path"]) for fact in told] == ([(note, path)] if note else [])
 
 
 def test_a_policy_that_may_not_be_read_is_named(net):

@@ -184,7 +184,7 @@ def test_loopback_and_metadata_addresses_are_never_dialled(net, check):
     for name, addr in names.items():
         assert net.client.tls(name, to=ATTACKER) == "RESET", addr
         blocked = net.ringfence.wait_event("https.blocked", https=name)
-        assert blocked["reason"] == "bad-address" and "never dialled" in blocked["detail"], addr
+        assert blocked["reason"] == "bad-address" and "never dialled" in blocked["note"], addr
         assert "to_allow" not in blocked, addr          # no entry would help
     assert only_the_resolver_was_reached(net)
     with listener, pytest.raises(BlockingIOError):
@@ -199,6 +199,26 @@ def test_off_does_not_dial_them_either(net):
         net.ringfence.wait_event("https.blocked", reason="bad-address", destination_ip=addr,
                                  answers=addr)
     assert net.internet.arrived() == 0
+
+
+def test_a_metadata_address_is_never_proposed_and_the_line_says_why(net):
+    """In ips it would open: that is true, and nothing to propose in passing."""
+    metadata, alibaba = "169.254.169.254", "100.100.100.200"
+    net.start(domains=["allowed.test"], ips=[alibaba])
+    assert net.client.http(alibaba, to=ORIGIN) == "RESET"       # listed, and not dialled
+    assert net.client.http(metadata, to=ORIGIN) == "RESET"
+    for reason, host in ("bad-address", alibaba), ("not-allowlisted", metadata):
+        blocked = net.ringfence.wait_event("http.blocked", reason=reason, host=host)
+        assert "no entry would help" in blocked["note"] and "to_allow" not in blocked
+    assert net.client.http(metadata, to=metadata) == "RESET"
+    assert net.client.tcp(metadata, 9443) == "REFUSED"
+    for event in "http.blocked", "nflog.event":
+        blocked = net.ringfence.wait_event(event, destination_ip=metadata)
+        assert "in ips it would open" in blocked["note"] and "to_allow" not in blocked
+    assert net.internet.arrived() == 0
+    net.reload(domains=["allowed.test"], ips=[metadata])
+    assert net.client.http(metadata, to=metadata) == "OK"
+    assert net.client.tcp(metadata, 9443) == "OK"
 
 
 def test_private_addresses_are_not_dialled_unless_they_are_allowed(net):

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from dnsstub import Answer, DnsClient, frame, question, receive, receive_exactly
-from fakedns import name_bytes, record, reply
-from internet import ATTACKER, ORIGIN, ORIGIN6, RESOLVER
+from fakedns import address_record, name_bytes, record, reply
+from internet import ATTACKER, ATTACKER6, ORIGIN, ORIGIN6, RESOLVER
 from ringfence import until
 
 NXDOMAIN = "NXDOMAIN"
@@ -330,6 +330,41 @@ def test_an_edit_of_the_policy_counts_for_the_next_question(net, dns):
     net.reload(domains=["evil.test"])
     assert dns.ask("allowed.test").rcode == NXDOMAIN            # cached or not
     assert dns.ask("evil.test").addrs == [ATTACKER]
+
+
+def test_listed_goes_by_the_policy_as_it_is_now(net, dns):
+    """What is remembered of a name from before an edit does not count, and nothing starts anew."""
+    net.internet.dns.set("service.test", "192.0.2.10", "198.51.100.1")
+    net.start(domains=["allowed.test"], ips=["192.0.2.10"], env={"HTTPS_MODE_DNS": "listed"})
+    for turn in range(2):
+        assert dns.ask("evil.test").rcode == dns.ask("evil.test", tcp=True).rcode == NXDOMAIN
+        assert dns.ask("allowed.test").addrs == [ORIGIN]
+        assert dns.ask("service.test").addrs == ["192.0.2.10"]          # by its address
+        net.reload(domains=["evil.test"], ips=["192.0.2.11"])
+        for tcp in False, True:
+            assert dns.ask("evil.test", tcp=tcp).addrs == [ATTACKER]
+            assert dns.ask("evil.test", "AAAA", tcp=tcp).addrs == [ATTACKER6]
+            assert dns.ask("allowed.test", tcp=tcp).rcode == NXDOMAIN
+            assert dns.ask("allowed.test", "AAAA", tcp=tcp).rcode == NXDOMAIN
+            assert dns.ask("service.test", tcp=tcp).rcode == NXDOMAIN
+        blocked = net.ringfence.wait_event("dns.blocked", qname="allowed.test")
+        assert blocked["reason"] == "not-allowlisted"
+        assert net.client.tls("evil.test", to=ATTACKER) == "OK"
+        assert net.client.tls("allowed.test") == "RESET"
+        net.reload(domains=["allowed.test"], ips=["192.0.2.10"])
+    assert len(net.ringfence.events("startup.ready")) == 1
+
+
+def test_a_name_that_is_taken_out_while_it_is_asked_for_is_refused(net, dns):
+    def take_it_out(query, send, transport):
+        net.internet.dns.set("allowed.test", ORIGIN)            # whoever asks again
+        net.reload(domains=["other.test"])
+        send(reply(query, address_record(ORIGIN)))
+    net.internet.dns.set("allowed.test", script=take_it_out)
+    net.start(domains=["allowed.test"], env={"HTTPS_MODE_DNS": "listed"})
+    answer = dns.ask("allowed.test")
+    assert answer.rcode == NXDOMAIN and not answer.answers
+    assert net.ringfence.wait_event("dns.blocked")["reason"] == "not-allowlisted"
 
 
 def test_the_name_of_an_address_that_was_given_out_is_known(net, dns):

@@ -60,6 +60,71 @@ test("before the first answer the page says what it waits for", () => inWorld(as
   await page.getByText("1 event · ").waitFor();
 }));
 
+/* A page whose time-outs end when the test says so, by the browser's own error. */
+async function pageWithTimeouts(world) {
+  const page = await world.page("#/fleet");
+  await page.addInitScript(() => {
+    const after = AbortSignal.timeout.bind(AbortSignal), running = [];
+    window.timeouts = [];
+    AbortSignal.timeout = ms => {
+      const controller = new AbortController();
+      window.timeouts.push(ms);
+      running.push(controller);
+      return controller.signal;
+    };
+    window.timeIsOver = () => running.splice(0).forEach(controller => {
+      const over = after(1);
+      over.onabort = () => controller.abort(over.reason);
+    });
+  });
+  await page.reload();
+  return page;
+}
+
+/* Requests for it are held, until `answer` is called. */
+async function silent(page, what) {
+  const held = [];
+  await page.route(what, route => void held.push(route));
+  return { held, answer: async () => {
+    await page.unroute(what);
+    for (const route of held)
+      await route.continue().catch(() => {});   /* it was given up */
+  } };
+}
+
+test("a request that is never answered ends, and the page says so", () =>
+  inWorld(async world => {
+    await world.post(event());
+    const page = await pageWithTimeouts(world);
+    const search = await silent(page, "**/api/v1/logs/browse*");
+    await follow(page, "#/search");
+    await page.getByText("Searching…").waitFor();
+    await until(() => search.held.length, "the question");
+    assert.equal(await page.locator(".failure").count(), 0);
+    await page.evaluate(() => window.timeIsOver());
+    const said = page.locator(".failure", { hasText: "did not answer within 30 seconds" });
+    await said.waitFor();
+    assert.equal(await page.getByText("Searching…").count(), 0);
+    assert.ok((await page.evaluate(() => window.timeouts)).every(ms => ms === 30000));
+    await search.answer();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("1 event · ").waitFor();
+    await said.waitFor({ state: "detached" });
+  }));
+
+test("a dashboard that never answers at all is told in the place of the page", () =>
+  inWorld(async world => {
+    const page = await pageWithTimeouts(world);
+    const me = await silent(page, "**/api/v1/auth/me");
+    await page.reload();
+    await page.getByText("Connecting…").waitFor();
+    await until(() => me.held.length, "the question");
+    await page.evaluate(() => window.timeIsOver());
+    await page.locator(".alone", { hasText: "did not answer within 30 seconds" }).waitFor();
+    await me.answer();
+    await untilTitle(page, "Fleet");            /* it tries again by itself */
+  }));
+
 test("times are whole on every screen, and names have room on a phone", () =>
   inWorld(async world => {
     const time = new Date(Date.now() - 30 * 3600e3).toISOString();

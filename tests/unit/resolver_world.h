@@ -259,6 +259,24 @@ static inline bool lookup(struct world *world, const char *name, struct waiter *
 	return cached;
 }
 
+/* Look a name up in a world that ends after so many completions.  True: it was told by then. */
+static inline bool told_within(unsigned completions, const char *name)
+{
+	struct world world;
+	struct waiter waiter;
+
+	world_begin(&world, 0);
+	world.loop.batch_max = 1;
+	waiter_begin(&world, &waiter);
+	assert_false(ask(&world, &waiter, name));
+	for (unsigned i = 0; i < completions && waiter.told == 0; i++)
+		assert_int_equal(loop_step(&world.loop), 0);
+	waiter_end(&waiter);
+	world_end(&world);
+	assert_true(waiter.freed);
+	return waiter.told > 0;
+}
+
 /* The lowest free descriptor rises when one is left open. */
 static inline int free_fd(void)
 {

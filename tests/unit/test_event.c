@@ -14,13 +14,10 @@
 #include <unistd.h>
 
 #include "core/event.h"
+#include "tests/unit/log_files.h"
 
-/* 2026-07-05T00:25:09.123456789Z */
-#define NOON UINT64_C(1783211109123456789)
 #define WHEN "2026-07-05T00:25:09Z "
 
-static char path[64], decisions[64];
-static char text[4096];
 static struct event event;
 
 static union addr addr_of(const char *ip_and_port)
@@ -34,12 +31,7 @@ static union addr addr_of(const char *ip_and_port)
 
 static int begin(void **state)
 {
-	(void)state;
-	setenv("TZ", "UTC", 1);
-	snprintf(path, sizeof(path), P_tmpdir "/test_event.XXXXXX");
-	snprintf(decisions, sizeof(decisions), P_tmpdir "/test_event.XXXXXX");
-	close(mkstemp(path));
-	close(mkstemp(decisions));
+	(void)make_files(state);
 	event_log_init(NULL, NULL);
 	event = (struct event){
 		.time_ns = NOON,
@@ -47,25 +39,6 @@ static int begin(void **state)
 		.dst = addr_of("140.82.112.3:443"),
 	};
 	return log_open(LOG_LEVEL_TRACE, false, false, path, decisions);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	log_close();
-	unlink(path);
-	unlink(decisions);
-	return 0;
-}
-
-static const char *content(const char *name)
-{
-	FILE *in = fopen(name, "r");
-	size_t len = fread(text, 1, sizeof(text) - 1, in);
-
-	fclose(in);
-	text[len] = '\0';
-	return text;
 }
 
 static void set_name(const char *name)
@@ -327,6 +300,60 @@ static void what_has_no_name_to_list_says_its_address(void **state)
 	assert_null(strstr(line(), "to_allow"));
 }
 
+/* A line that proposes nothing, and says why. */
+static void assert_proposes_nothing(const char *why)
+{
+	assert_null(strstr(line(), "to_allow"));
+	assert_non_null(strstr(text, why));
+}
+
+#define NO_ENTRY_HELPS "note=\"no entry would help: loopback, link-local, multicast"
+#define NONE_PROPOSED "note=\"no entry is proposed for a cloud's metadata"
+
+static void metadata_and_loopback_are_never_proposed_and_the_line_says_why(void **state)
+{
+	static const char *const never[] = { "127.0.0.1", "169.254.169.254", "::1", "fe80::1",
+					     "100.100.100.200", "224.0.0.251", "fd00:ec2::254" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		char ip_and_port[64];
+
+		event.kind = EVENT_HTTP_BLOCKED;        /* Host: 127.0.0.1, to wherever */
+		event.dst = addr_of("140.82.112.3:80");
+		set_name(never[i]);
+		event.reason = CLOSE_NOT_ALLOWLISTED;
+		assert_proposes_nothing(NO_ENTRY_HELPS);
+		event.reason = CLOSE_BAD_ADDRESS;       /* it is listed, and not dialled */
+		assert_true(addr_parse(str_of(never[i]), &event.answers[0]));
+		event.answer_count = 1;
+		assert_proposes_nothing(NO_ENTRY_HELPS);
+		event.kind = EVENT_DNS_BLOCKED;
+		event.dst = addr_of("127.0.0.11:53");
+		set_name("evil.test");
+		assert_proposes_nothing(NO_ENTRY_HELPS);
+		/* It goes there itself: that would work. */
+		snprintf(ip_and_port, sizeof(ip_and_port), strchr(never[i], ':') ? "[%s]:80" :
+			 "%s:80", never[i]);
+		event.kind = EVENT_HTTP_BLOCKED;
+		event.dst = addr_of(ip_and_port);
+		assert_proposes_nothing(NONE_PROPOSED);
+		event.reason = CLOSE_NOT_ALLOWLISTED;
+		set_name(never[i]);
+		assert_proposes_nothing(NONE_PROPOSED);
+		event.reason = CLOSE_NO_HOST;
+		set_name("");
+		assert_proposes_nothing(NONE_PROPOSED);
+		event.kind = EVENT_NFLOG_BLOCKED;
+		assert_proposes_nothing(NONE_PROPOSED);
+	}
+	event.kind = EVENT_HTTP_BLOCKED;                /* a name is no address */
+	event.reason = CLOSE_NOT_ALLOWLISTED;
+	set_name("evil.test");
+	assert_null(strstr(line(), "note="));
+	assert_non_null(strstr(text, "to_allow=\"domains: evil.test\"\n"));
+}
+
 static void a_port_that_is_not_listed_says_what_to_add(void **state)
 {
 	(void)state;
@@ -428,7 +455,7 @@ static void every_reason_has_words_of_its_own(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define test(name) cmocka_unit_test_setup_teardown(name, begin, remove_files)
 	const struct CMUnitTest tests[] = {
 		test(an_allowed_connection_has_exactly_the_seeds_fields),
 		test(an_allowed_connection_tells_the_rule_and_where_it_went),
@@ -444,6 +471,7 @@ int main(void)
 		test(a_question_that_is_blocked_says_so_in_the_seeds_words),
 		test(a_private_answer_says_which_address_to_add),
 		test(what_has_no_name_to_list_says_its_address),
+		test(metadata_and_loopback_are_never_proposed_and_the_line_says_why),
 		test(a_port_that_is_not_listed_says_what_to_add),
 		test(every_kind_makes_one_line),
 		test(decisions_are_blocks_and_what_a_name_allowed),

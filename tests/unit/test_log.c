@@ -16,43 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/log.h"
-
-/* 2026-07-05T00:25:09.123456789Z */
-#define NOON UINT64_C(1783211109123456789)
-
-static char path[64], decisions[64];
-static char text[1 << 20];
-
-static int make_files(void **state)
-{
-	(void)state;
-	setenv("TZ", "UTC", 1);
-	snprintf(path, sizeof(path), P_tmpdir "/test_log.XXXXXX");
-	snprintf(decisions, sizeof(decisions), P_tmpdir "/test_log.XXXXXX");
-	close(mkstemp(path));
-	close(mkstemp(decisions));
-	return 0;
-}
-
-static int remove_files(void **state)
-{
-	(void)state;
-	log_close();
-	unlink(path);
-	unlink(decisions);
-	return 0;
-}
-
-static const char *content(const char *name)
-{
-	FILE *in = fopen(name, "r");
-	size_t len = fread(text, 1, sizeof(text) - 1, in);
-
-	fclose(in);
-	text[len] = '\0';
-	return text;
-}
+#include "tests/unit/log_files.h"
 
 #define fields_of(...) ((const struct log_field[]){ __VA_ARGS__, { .type = LOG_END } })
 
