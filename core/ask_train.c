@@ -12,6 +12,8 @@
 #define UDP_SEGMENT 103                 /* Linux 4.18 */
 #endif
 
+enum { REFUSED_MS = 60000 };
+
 static struct ask_train *train_for(struct ask_trains *trains, const struct udp_port *port,
 				   uint16_t len)
 {
@@ -40,7 +42,8 @@ bool ask_train_join(struct ask_trains *trains, struct owner *owner, struct try *
 	struct ask_train *train = train_for(trains, try->port, try->len);
 
 	if (!train) {
-		if (trains->refused || trains->count == ASK_TRAINS_MAX)
+		if (owner->loop->now_ms < trains->refused_until_ms ||
+		    trains->count == ASK_TRAINS_MAX)
 			return false;
 		train = &trains->all[trains->count++];
 		train->port = try->port;
@@ -98,7 +101,8 @@ static void leave(struct chore *chore)
 	for (struct ask_train *train = trains->all; train < trains->all + count; train++) {
 		int err = train->count > 1 ? send_train(train) : -EAGAIN;
 
-		trains->refused |= is_about_trains(err);
+		if (is_about_trains(err))
+			trains->refused_until_ms = trains->owner->loop->now_ms + REFUSED_MS;
 		for (unsigned i = 0; err < 0 && i < train->count; i++)
 			udp_send_alone(train->tries[i]);
 	}

@@ -27,7 +27,7 @@ struct ask_train {
 struct ask_trains {
 	struct ask_train all[ASK_TRAINS_MAX];
 	unsigned count;
-	bool refused;                   /* by the kernel: never again */
+	uint64_t refused_until_ms;      /* by the kernel, or a narrow path: none until then */
 	struct chore leave;
 	struct owner *owner;            /* held while leave waits */
 };

@@ -251,50 +251,55 @@ static void port_failed(struct resolver *resolver, struct udp_port *port)
 	port_unused(resolver, port);
 }
 
-/* What came: res bytes. */
-static void port_take(struct resolver *resolver, struct udp_port *port, int res)
+/* A datagram.  false: it was none of the answers that are waited for. */
+static bool port_take(struct resolver *resolver, struct udp_port *port, const uint8_t *data,
+		      size_t len)
 {
 	struct try *try = NULL;
 	enum try_end end;
 
 	/* Behind the answer that was waited for, what comes is late or worth nothing. */
 	if (port->tries)
-		try = try_match(resolver, port->tries, port->buf, (size_t)res, &end);
+		try = try_match(resolver, port->tries, data, len, &end);
 	if (!try)
-		return;
+		return false;
 	port_leave(try);
 	/* What did not fit is cut, whatever its header says. */
-	if (res == UDP_DATAGRAM_MAX) {
+	if (len == UDP_DATAGRAM_MAX) {
 		resolver->heard.cut = true;
 		end = TRY_HEARD;
 	}
 	try_ended(try, end);
+	return true;
 }
 
 /* The length of the next datagram that is there, or -errno. */
-static int port_next(struct udp_port *port)
+static int port_next(struct resolver *resolver, struct udp_port *port)
 {
 	ssize_t len;
 
 	if (port->waiting == 0)
 		return -EAGAIN;
-	len = recv(port->fd, port->buf, sizeof(port->buf), MSG_DONTWAIT);
+	len = recv(port->fd, resolver->udp.next, sizeof(resolver->udp.next), MSG_DONTWAIT);
 	return len < 0 ? -errno : (int)len;
 }
 
 /* Of those who asked together the answers come together: as many as are there are taken, before
- * the kernel is told to wait for more. */
+ * the kernel is told to wait for more.  A guess ends that: forgers are not heard faster. */
 static void on_received(struct op *op, int res, uint32_t flags)
 {
 	struct udp_port *port = container_of(op, struct udp_port, receive);
 	struct resolver *resolver = resolver_of(op);
+	const uint8_t *data = port->buf;
 
 	(void)flags;
 	if (res == -ECANCELED && port->waiting == 0)
 		return port_close(resolver, port);
 	for (unsigned taken = 0; res >= 0; taken++) {
-		port_take(resolver, port, res);
-		res = taken < TAKEN_MAX ? port_next(port) : -EAGAIN;
+		bool good = port_take(resolver, port, data, (size_t)res);
+
+		data = resolver->udp.next;      /* port->buf may be the kernel's again */
+		res = good && taken < TAKEN_MAX ? port_next(resolver, port) : -EAGAIN;
 	}
 	if (res != -ECANCELED && res != -EINTR && res != -EAGAIN)
 		return port_failed(resolver, port);

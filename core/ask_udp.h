@@ -45,6 +45,7 @@ struct udp_ports {
 	uint32_t opens;                 /* that may be made now, in thousandths */
 	struct timer idle;              /* then those that nobody uses go */
 	struct ask_trains trains;
+	uint8_t next[UDP_DATAGRAM_MAX]; /* taken from a port beside its receive */
 };
 
 void udp_ports_init(struct resolver *resolver);
