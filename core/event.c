@@ -344,9 +344,9 @@ static const char *why_not_to_allow(const struct event *event)
 			  addr_classify(&event->dst) == ADDR_NEVER;
 
 	if (goes_there)
-		return "no entry is proposed for a cloud's metadata, link-local or multicast: in "
-		       "ips it would open all of it to the workload";
-	return "no entry would help: loopback, link-local, multicast and a cloud's metadata are "
+		return "no entry is proposed for a cloud's metadata, link-local, multicast or "
+		       "broadcast: in ips it would open all of it to the workload";
+	return "no entry would help: this host, link-local, multicast and a cloud's metadata are "
 	       "never dialled";
 }
 
@@ -358,7 +358,8 @@ static void add_to_allow(struct event_row *row, const struct event *event)
 	union addr literal;
 	const union addr *addr = judged_addr(event, &literal);
 	bool never = addr ? addr_classify(addr) == ADDR_NEVER :
-			    is_blocked(event->kind) && event->reason == CLOSE_BAD_ADDRESS;
+			    is_blocked(event->kind) && event->reason == CLOSE_BAD_ADDRESS &&
+			    event->answers_more == 0;   /* of which nothing is known */
 
 	if (never && !event->note)
 		add(row, log_str("note", why_not_to_allow(event)));

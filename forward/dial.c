@@ -94,18 +94,21 @@ static void emit_mismatch(struct conn *conn)
  * (a private address can be listed; of the others the event says that they are never dialled). */
 static void refuse_addresses(struct conn *conn, const union addr *addrs, unsigned count)
 {
-	const char *detail = NULL;
 	struct vet *vet = conn->vet;
+	unsigned private_count = 0, kept = 0;
 
-	if (count > VET_CANDIDATES_MAX)
-		count = VET_CANDIDATES_MAX;
-	vet->candidate_count = vet->candidate_at = (uint8_t)count;      /* nothing to try */
-	for (unsigned i = 0; i < count; i++) {
-		vet->candidates[i] = addrs[i];
-		if (addr_classify(&addrs[i]) == ADDR_PRIVATE)
-			detail = "private: list the address, or set PRIVATE_ANSWERS=allow";
+	for (unsigned i = 0; i < count; i++)
+		private_count += addr_classify(&addrs[i]) == ADDR_PRIVATE;
+	/* Those that would help come first: not all may be told. */
+	for (unsigned i = 0; i < 2 * count && kept < VET_CANDIDATES_MAX; i++) {
+		const union addr *addr = &addrs[i % count];
+
+		if ((addr_classify(addr) == ADDR_PRIVATE) == (i < count))
+			vet->candidates[kept++] = *addr;
 	}
-	refuse(conn, CLOSE_BAD_ADDRESS, detail);
+	vet->candidate_count = vet->candidate_at = (uint8_t)kept;       /* nothing to try */
+	refuse(conn, CLOSE_BAD_ADDRESS, private_count == 0 ? NULL :
+	       "private: list the address, or set PRIVATE_ANSWERS=allow");
 }
 
 static void on_answer(struct conn *conn, const struct answer *answer)

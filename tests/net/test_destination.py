@@ -201,6 +201,16 @@ def test_off_does_not_dial_them_either(net):
     assert net.internet.arrived() == 0
 
 
+def test_a_private_address_behind_many_that_are_never_dialled_is_proposed(net):
+    """Whoever owns an allowed name must not make the line untrue."""
+    net.internet.dns.set("many.test", *(f"127.0.0.{n}" for n in range(1, 21)), PRIVATE[0])
+    net.start(domains=["many.test"], env={"PRIVATE_ANSWERS": "deny"})
+    assert net.client.tls("many.test", to=ATTACKER) == "RESET"
+    blocked = net.ringfence.wait_event("https.blocked", https="many.test")
+    assert blocked["to_allow"] == f"ips: {PRIVATE[0]}" and "note" not in blocked
+    assert "PRIVATE_ANSWERS" in blocked["detail"]
+
+
 def test_a_metadata_address_is_never_proposed_and_the_line_says_why(net):
     """In ips it would open: that is true, and nothing to propose in passing."""
     metadata, alibaba = "169.254.169.254", "100.100.100.200"

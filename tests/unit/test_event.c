@@ -307,7 +307,7 @@ static void assert_proposes_nothing(const char *why)
 	assert_non_null(strstr(text, why));
 }
 
-#define NO_ENTRY_HELPS "note=\"no entry would help: loopback, link-local, multicast"
+#define NO_ENTRY_HELPS "note=\"no entry would help: this host, link-local, multicast"
 #define NONE_PROPOSED "note=\"no entry is proposed for a cloud's metadata"
 
 static void metadata_and_loopback_are_never_proposed_and_the_line_says_why(void **state)
