@@ -57,10 +57,13 @@ export function auditPage(main: HTMLElement, scope: Scope): void {
       button("Older lines", () => void read(true), { "data-subject": "older" })));
   };
   const read = async (older = false) => {
+    const end = rows.at(-1);
     try {
       /* One more than are shown tells whether there are more. */
       const answer = await api.audit({ limit: STEP + 1,
-        before_id: older ? rows.at(-1)?.id : undefined });
+        before_id: older ? end?.id : undefined });
+      if (older && rows.at(-1) !== end)
+        return;                         /* drawn anew meanwhile: it belongs behind another line */
       const found = answer.slice(0, STEP), last = rows[0]?.id ?? 0;
       const fresh = found.filter(row => (row.id ?? 0) > last);
       /* Where none of the newest is known there may be others between. */
