@@ -1,4 +1,5 @@
 """test_ship.py - decisions go to the dashboard: what, when, and what happens while it is away."""
+import glob
 import os
 
 import pytest
@@ -205,8 +206,8 @@ def test_a_spool_outlives_kill_9(net, server):
     wanted = [f"evil{i}.test" for i in range(10)]
     for name in wanted:
         block(net, name=name)
-    until(lambda: sum(len(open(os.path.join(spool, name)).readlines())
-                      for name in os.listdir(spool) if name.endswith(".jsonl")) >= 10,
+    until(lambda: sum(len(open(path).readlines())
+                      for path in glob.glob(os.path.join(spool, "*.jsonl"))) >= 10,
           "ten events in the spool")
     net.ringfence.kill()
     server.revive()
