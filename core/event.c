@@ -361,8 +361,8 @@ static void add_to_allow(struct event_row *row, const struct event *event)
 			    is_blocked(event->kind) && event->reason == CLOSE_BAD_ADDRESS &&
 			    event->answers_more == 0;   /* of which nothing is known */
 
-	if (never && !event->note)
-		add(row, log_str("note", why_not_to_allow(event)));
+	if (never && event->detail[0] == '\0')
+		add(row, log_str("detail", why_not_to_allow(event)));
 	if (never)
 		return;
 	if (addr)

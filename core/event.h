@@ -104,7 +104,7 @@ const struct log_field *event_field(const struct event_row *row, const char *key
 /*
  * Write it as a log line (console and JSON by what log.h was told), with the seed's fields (spec
  * 9.3) and, where they say something, rule=, dialled=, detail=, count= and, last on a block,
- * to_allow=: what to add, and to which list; or note=: why nothing is.  Blocks, and what was
+ * to_allow=: what to add, and to which list; or in detail= why nothing is.  Blocks, and what was
  * allowed by name, are decisions and go to the decision log too; like the seed's dashboard it does
  * not get every logged packet.
  */

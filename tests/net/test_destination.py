@@ -184,7 +184,7 @@ def test_loopback_and_metadata_addresses_are_never_dialled(net, check):
     for name, addr in names.items():
         assert net.client.tls(name, to=ATTACKER) == "RESET", addr
         blocked = net.ringfence.wait_event("https.blocked", https=name)
-        assert blocked["reason"] == "bad-address" and "never dialled" in blocked["note"], addr
+        assert blocked["reason"] == "bad-address" and "never dialled" in blocked["detail"], addr
         assert "to_allow" not in blocked, addr          # no entry would help
     assert only_the_resolver_was_reached(net)
     with listener, pytest.raises(BlockingIOError):
@@ -207,7 +207,7 @@ def test_a_private_address_behind_many_that_are_never_dialled_is_proposed(net):
     net.start(domains=["many.test"], env={"PRIVATE_ANSWERS": "deny"})
     assert net.client.tls("many.test", to=ATTACKER) == "RESET"
     blocked = net.ringfence.wait_event("https.blocked", https="many.test")
-    assert blocked["to_allow"] == f"ips: {PRIVATE[0]}" and "note" not in blocked
+    assert blocked["to_allow"] == f"ips: {PRIVATE[0]}"
     assert "PRIVATE_ANSWERS" in blocked["detail"]
 
 
@@ -219,12 +219,12 @@ def test_a_metadata_address_is_never_proposed_and_the_line_says_why(net):
     assert net.client.http(metadata, to=ORIGIN) == "RESET"
     for reason, host in ("bad-address", alibaba), ("not-allowlisted", metadata):
         blocked = net.ringfence.wait_event("http.blocked", reason=reason, host=host)
-        assert "no entry would help" in blocked["note"] and "to_allow" not in blocked
+        assert "no entry would help" in blocked["detail"] and "to_allow" not in blocked
     assert net.client.http(metadata, to=metadata) == "RESET"
     assert net.client.tcp(metadata, 9443) == "REFUSED"
     for event in "http.blocked", "nflog.event":
         blocked = net.ringfence.wait_event(event, destination_ip=metadata)
-        assert "in ips it would open" in blocked["note"] and "to_allow" not in blocked
+        assert "in ips it would open" in blocked["detail"] and "to_allow" not in blocked
     assert net.internet.arrived() == 0
     net.reload(domains=["allowed.test"], ips=[metadata])
     assert net.client.http(metadata, to=metadata) == "OK"

@@ -307,8 +307,8 @@ static void assert_proposes_nothing(const char *why)
 	assert_non_null(strstr(text, why));
 }
 
-#define NO_ENTRY_HELPS "note=\"no entry would help: this host, link-local, multicast"
-#define NONE_PROPOSED "note=\"no entry is proposed for a cloud's metadata"
+#define NO_ENTRY_HELPS "detail=\"no entry would help: this host, link-local, multicast"
+#define NONE_PROPOSED "detail=\"no entry is proposed for a cloud's metadata"
 
 static void metadata_and_loopback_are_never_proposed_and_the_line_says_why(void **state)
 {
@@ -350,7 +350,7 @@ static void metadata_and_loopback_are_never_proposed_and_the_line_says_why(void 
 	event.kind = EVENT_HTTP_BLOCKED;                /* a name is no address */
 	event.reason = CLOSE_NOT_ALLOWLISTED;
 	set_name("evil.test");
-	assert_null(strstr(line(), "note="));
+	assert_null(strstr(line(), "no entry"));
 	assert_non_null(strstr(text, "to_allow=\"domains: evil.test\"\n"));
 }
 
