@@ -20,7 +20,7 @@ import time
 CLONE_NEWNET = 0x40000000
 NETLINK_NETFILTER, NLM_F_REQUEST, NLM_F_ACK = 12, 1, 4
 CT_DELETE = 1 << 8 | 2              # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
-PATIENCE = 20
+PATIENCE = 90                   # for the kernel, which may be busy removing many others
 NEW_IPV6 = re.compile(r"\baddr (add|replace) \S*:")
 TENTATIVE, RTF_LOCAL = 0x40, 0x80000000     # linux/if_addr.h, linux/ipv6_route.h
 numbers = itertools.count(1)

@@ -59,7 +59,8 @@ class Rules:
         self.outside.ip(f"addr add {LISTED[socket.AF_INET]}/32 dev lo\n"
                         f"addr add {LISTED[socket.AF_INET6]}/128 dev lo nodad\n")
         for namespace in self.box, self.outside:
-            until(lambda namespace=namespace: link_local(namespace), "a link-local address")
+            until(lambda namespace=namespace: link_local(namespace), "a link-local address",
+                  patience=netns.PATIENCE)
         self.closing = contextlib.ExitStack()
 
     def close(self):
