@@ -36,16 +36,16 @@ DOCKER_DNS = "127.0.0.11"
 INSIDE = {
     "workload": f"""
 link set lo up
+link set inside up
 addr add {WORKLOAD}/24 dev inside
 addr add {OTHER}/24 dev inside
 addr add {WORKLOAD6}/64 dev inside nodad
 addr add {OTHER6}/64 dev inside nodad preferred_lft 0
-link set inside up
 """,
     "proxy": f"""
+link set inside up
 addr add {PROXY}/24 dev inside
 addr add {PROXY6}/64 dev inside nodad
-link set inside up
 """}
 DEFAULTS = {"WORKERS": "1", "LOG_FORMAT": "json"}
 # $0 is the container's folder; the command follows.

@@ -22,11 +22,12 @@ SINK_PORT = 9
 
 Datagram = collections.namedtuple("Datagram", "data peer local")
 
+# Up first: an IPv6 address of a link that comes up meanwhile may never become local.
 LINKS = """
 link set lo up
+link set eth0 up
 addr add 10.77.0.1/24 dev eth0
 addr add fd77::1/64 dev eth0 nodad
-link set eth0 up
 route add 10.77.0.0/24 dev eth0 table local
 route add local 0.0.0.0/0 dev lo table local
 route add fd77::/64 dev eth0 table local

@@ -125,7 +125,7 @@ class Ringfence:
         """Exit code, negative for a signal; the test expected this end."""
         self.end_expected = True
         self.reader.join(timeout)       # its output closes; process.wait() alone would poll
-        return self.process.wait(1)
+        return self.process.wait(timeout)
 
     def stop(self):
         """SIGTERM: it must end at once and well."""

@@ -28,9 +28,9 @@ from ringfence import Ringfence
 BOX, BOX6 = "10.77.0.2", "fd77::2"
 LINKS = f"""
 link set lo up
+link set eth0 up
 addr add {BOX}/24 dev eth0
 addr add {BOX6}/64 dev eth0 nodad
-link set eth0 up
 route add 0.0.0.0/0 via {GATEWAY}
 route add ::/0 via {GATEWAY6}
 """
