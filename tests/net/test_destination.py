@@ -176,6 +176,7 @@ def test_a_name_that_failed_is_found_when_its_server_is_back(net):
 def test_loopback_and_metadata_addresses_are_never_dialled(net, check):
     names = names_for(net, NEVER)
     listener = net.client.open(socket.AF_INET6)         # both families, every address of the box
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # others may wait there
     listener.bind(("::", 443))
     listener.listen()
     listener.setblocking(False)
