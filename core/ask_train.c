@@ -1,25 +1,22 @@
 /* ask_train.c - questions that leave together. */
 #include "core/ask_train.h"
 
-#include <errno.h>
-#include <netinet/udp.h>
-#include <string.h>
-#include <sys/socket.h>
-
 #include "core/ask_udp.h"
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103                 /* Linux 4.18 */
-#endif
+#include "core/udp_segment.h"
 
 enum { REFUSED_MS = 60000 };
+
+/* Without any its port may be gone. */
+static bool has_room(const struct ask_train *train, uint16_t len)
+{
+	return train->count > 0 && train->count < ASK_TRAIN_MAX && train->len == len;
+}
 
 static struct ask_train *train_for(struct ask_trains *trains, const struct udp_port *port,
 				   uint16_t len)
 {
 	for (struct ask_train *train = trains->all; train < trains->all + trains->count; train++)
-		if (train->count > 0 && train->count < ASK_TRAIN_MAX && train->port == port &&
-		    train->len == len)
+		if (has_room(train, len) && train->port == port)
 			return train;
 	return NULL;
 }
@@ -30,8 +27,7 @@ struct udp_port *ask_train_port(const struct ask_trains *trains, const struct se
 	for (unsigned i = 0; i < trains->count; i++) {
 		const struct ask_train *train = &trains->all[i];
 
-		if (train->count > 0 && train->count < ASK_TRAIN_MAX && train->len == len &&
-		    train->port->server == server && !train->port->retired)
+		if (has_room(train, len) && train->port->server == server && !train->port->retired)
 			return train->port;
 	}
 	return NULL;
@@ -70,25 +66,14 @@ void ask_train_leave(struct ask_trains *trains, const struct try *try)
 /* 0 or -errno: none of them has left. */
 static int send_train(const struct ask_train *train)
 {
-	union {
-		struct cmsghdr head;
-		uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
-	} control = { .head = { .cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT,
-				.cmsg_len = CMSG_LEN(sizeof(uint16_t)) } };
 	struct iovec parts[ASK_TRAIN_MAX];
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = train->count,
-				  .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = train->count };
+	union udp_segment control;
 
-	memcpy(CMSG_DATA(&control.head), &train->len, sizeof(train->len));
+	udp_segment_set(&message, &control, train->len);
 	for (unsigned i = 0; i < train->count; i++)
 		parts[i] = (struct iovec){ train->tries[i]->wire + 2, train->len };
 	return sendmsg(train->port->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* The path is too narrow, or there is no way to cut it. */
-static bool is_about_trains(int err)
-{
-	return err == -EINVAL || err == -EMSGSIZE || err == -EIO || err == -EOPNOTSUPP;
 }
 
 /* Whatever is wrong with one question alone is told by its own request. */
@@ -101,7 +86,7 @@ static void leave(struct chore *chore)
 	for (struct ask_train *train = trains->all; train < trains->all + count; train++) {
 		int err = train->count > 1 ? send_train(train) : -EAGAIN;
 
-		if (is_about_trains(err))
+		if (udp_segment_refused(-err))
 			trains->refused_until_ms = trains->owner->loop->now_ms + REFUSED_MS;
 		for (unsigned i = 0; err < 0 && i < train->count; i++)
 			udp_send_alone(train->tries[i]);

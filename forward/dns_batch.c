@@ -5,17 +5,13 @@
 #include "forward/dns_batch.h"
 
 #include <errno.h>
-#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/udp_segment.h"
 #include "forward/udp_train.h"
 #include "proto/dns.h"
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103                 /* Linux 4.18 */
-#endif
 
 enum {
 	ANSWERS_MAX = 64,
@@ -42,10 +38,7 @@ struct dns_batch {
 	struct answer answers[ANSWERS_MAX];
 	struct mmsghdr messages[ANSWERS_MAX];
 	struct iovec parts[ANSWERS_MAX];
-	union {
-		struct cmsghdr head;
-		uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
-	} controls[ANSWERS_MAX];
+	union udp_segment controls[ANSWERS_MAX];
 };
 
 struct dns_batch *dns_batch_new(void)
@@ -126,15 +119,8 @@ static void message_of(struct dns_batch *batch, struct train *train, struct iove
 		*(*parts)++ = (struct iovec){ answer->bytes, answer->len };
 		number = answer->next;
 	}
-	if (train->count > 1) {
-		batch->controls[i].head = (struct cmsghdr){
-			.cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT,
-			.cmsg_len = CMSG_LEN(sizeof(uint16_t)),
-		};
-		memcpy(CMSG_DATA(&batch->controls[i].head), &train->segment, sizeof(uint16_t));
-		message->msg_control = &batch->controls[i];
-		message->msg_controllen = sizeof(batch->controls[i]);
-	}
+	if (train->count > 1)
+		udp_segment_set(message, &batch->controls[i], train->segment);
 }
 
 /* A train that was refused, or a single one again: ICMP told of one before it. */
@@ -153,12 +139,6 @@ static unsigned send_singly(struct dns_batch *batch, const struct msghdr *train)
 		dropped += sent < 0;
 	}
 	return dropped;
-}
-
-/* Larger than the path, or no way to cut it. */
-static bool is_about_trains(int err)
-{
-	return err == EINVAL || err == EMSGSIZE || err == EIO || err == EOPNOTSUPP;
 }
 
 unsigned dns_batch_count(const struct dns_batch *batch)
@@ -182,7 +162,7 @@ unsigned dns_batch_flush(struct dns_batch *batch)
 			sent += (unsigned)n;
 			continue;
 		}
-		if (udp_is_icmp(errno) || (message->msg_iovlen > 1 && is_about_trains(errno))) {
+		if (udp_is_icmp(errno) || (message->msg_iovlen > 1 && udp_segment_refused(errno))) {
 			batch->singly |= !udp_is_icmp(errno);
 			dropped += send_singly(batch, message);
 		} else {

@@ -2,8 +2,9 @@
 #include "forward/udp_train.h"
 
 #include <errno.h>
-#include <netinet/udp.h>
 #include <string.h>
+
+#include "core/udp_segment.h"
 
 struct control {
 	_Alignas(struct cmsghdr) uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
@@ -107,12 +108,6 @@ static void send_singly(const struct udp_way *way, const struct iovec *parts, un
 	}
 }
 
-/* May smaller ones, or single ones, still go?  Larger than the path, or no way to cut them. */
-static bool is_about_trains(int err)
-{
-	return err == EINVAL || err == EMSGSIZE || err == EIO || err == EOPNOTSUPP;
-}
-
 void udp_train_send(struct udp_way *way, const struct iovec *parts, unsigned count,
 		    uint32_t segment, struct udp_sent *sent)
 {
@@ -126,7 +121,7 @@ void udp_train_send(struct udp_way *way, const struct iovec *parts, unsigned cou
 	if (datagrams > 1 && segment > way->segment_max)
 		return send_singly(way, parts, count, segment, sent);
 	err = send_patiently(way, parts, count, datagrams > 1 ? segment : 0, sent);
-	if (datagrams > 1 && is_about_trains(-err)) {
+	if (datagrams > 1 && udp_segment_refused(-err)) {
 		way->segment_max = err == -EIO || err == -EOPNOTSUPP ? 0 : (uint16_t)(segment - 1);
 		return send_singly(way, parts, count, segment, sent);
 	}
