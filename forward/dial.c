@@ -90,23 +90,26 @@ static void emit_mismatch(struct conn *conn)
 	conn_emit(conn, &event);
 }
 
+/* Those that are private, or those that are not; returns how many are there now. */
+static unsigned note_addresses(struct vet *vet, unsigned noted, const union addr *addrs,
+			       unsigned count, bool are_private)
+{
+	for (unsigned i = 0; i < count && noted < VET_CANDIDATES_MAX; i++)
+		if ((addr_classify(&addrs[i]) == ADDR_PRIVATE) == are_private)
+			vet->candidates[noted++] = addrs[i];
+	return noted;
+}
+
 /* None of these may be dialled: say which, for refuse() tells the candidates, and what would help
  * (a private address can be listed; of the others the event says that they are never dialled). */
 static void refuse_addresses(struct conn *conn, const union addr *addrs, unsigned count)
 {
 	struct vet *vet = conn->vet;
-	unsigned private_count = 0, kept = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		private_count += addr_classify(&addrs[i]) == ADDR_PRIVATE;
 	/* Those that would help come first: not all may be told. */
-	for (unsigned i = 0; i < 2 * count && kept < VET_CANDIDATES_MAX; i++) {
-		const union addr *addr = &addrs[i % count];
+	unsigned private_count = note_addresses(vet, 0, addrs, count, true);
+	unsigned noted = note_addresses(vet, private_count, addrs, count, false);
 
-		if ((addr_classify(addr) == ADDR_PRIVATE) == (i < count))
-			vet->candidates[kept++] = *addr;
-	}
-	vet->candidate_count = vet->candidate_at = (uint8_t)kept;       /* nothing to try */
+	vet->candidate_count = vet->candidate_at = (uint8_t)noted;      /* nothing to try */
 	refuse(conn, CLOSE_BAD_ADDRESS, private_count == 0 ? NULL :
 	       "private: list the address, or set PRIVATE_ANSWERS=allow");
 }
