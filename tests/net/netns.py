@@ -15,12 +15,12 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
+
+from ringfence import until
 
 CLONE_NEWNET = 0x40000000
 NETLINK_NETFILTER, NLM_F_REQUEST, NLM_F_ACK = 12, 1, 4
 CT_DELETE = 1 << 8 | 2              # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
-PATIENCE = 90                   # for the kernel, which may be busy removing many others
 NEW_IPV6 = re.compile(r"\baddr (add|replace) \S*:")
 TENTATIVE, RTF_LOCAL = 0x40, 0x80000000     # linux/if_addr.h, linux/ipv6_route.h
 numbers = itertools.count(1)
@@ -82,11 +82,8 @@ class Namespace:
     def wait_for_local_routes(self):
         """The kernel makes an IPv6 address local a moment after it has said yes to it: until then
         a packet from it is a stranger's."""
-        ends = time.monotonic() + PATIENCE
         with self.entered():
-            while missing := addresses6() - local_routes6():
-                assert time.monotonic() < ends, f"no local route to {missing} in {self.name}"
-                time.sleep(0.001)
+            until(lambda: addresses6() <= local_routes6(), f"local routes in {self.name}")
 
     def nft(self, script):
         command(*self.prefix(), "nft", "-f", "-", stdin=script)

@@ -59,8 +59,7 @@ class Rules:
         self.outside.ip(f"addr add {LISTED[socket.AF_INET]}/32 dev lo\n"
                         f"addr add {LISTED[socket.AF_INET6]}/128 dev lo nodad\n")
         for namespace in self.box, self.outside:
-            until(lambda namespace=namespace: link_local(namespace), "a link-local address",
-                  patience=netns.PATIENCE)
+            until(lambda namespace=namespace: link_local(namespace), "a link-local address")
         self.closing = contextlib.ExitStack()
 
     def close(self):
