@@ -91,6 +91,33 @@ static void forgeries_between_answers_that_came_together_are_ignored(void **stat
 	world_end(&world);
 }
 
+static uint64_t forged(const struct world *world)
+{
+	return world->resolver->counts[RESOLVER_FORGED];
+}
+
+static void a_guess_ends_the_taking_in_a_row(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_begin(&world, 0);
+	world.loop.batch_max = 1;
+	dns_server_hold(server);
+	ask_in_one_turn(&world, "forged", FORGED);
+	while (dns_server_total(server) == 0)
+		assert_int_equal(loop_step(&world.loop), 0);
+	dns_server_go_on(server);
+	while (forged(&world) < FORGED) {
+		uint64_t before = forged(&world);
+
+		assert_int_equal(loop_step(&world.loop), 0);
+		assert_true(forged(&world) <= before + 1);
+	}
+	wait_for_all(&world, FORGED);
+	world_end(&world);
+}
+
 static void questions_of_many_lengths_leave_too(void **state)
 {
 	static const char letters[] = "ok-a-b-c-d-e-f-g-h-i-j-k-l-m-n";
@@ -178,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		resolver_test(questions_of_one_turn_leave_together),
 		resolver_test(forgeries_between_answers_that_came_together_are_ignored),
+		resolver_test(a_guess_ends_the_taking_in_a_row),
 		resolver_test(questions_of_many_lengths_leave_too),
 		resolver_test(where_the_kernel_takes_no_trains_they_leave_one_by_one),
 		resolver_test(a_train_to_a_server_that_is_gone_is_told_to_each_question),
